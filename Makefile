@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all the set-up they need. Everything goes into .venv in this folder.
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo-atlas
+
+.PHONY: help setup demo test test-all lint format bench clean
+
+help:
+	@echo "make demo      chart real pretrained networks on real photographs, end with a report"
+	@echo "make test      run the tests          make test-all   the slow ones too"
+	@echo "make lint      ruff, types, imports   make bench      measure the engine"
+
+$(VENV)/.demo: pyproject.toml constraints.txt tools/setup.sh
+	VENV=$(VENV) tools/setup.sh all
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt tools/setup.sh
+	VENV=$(VENV) tools/setup.sh dev
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.dev
+
+demo: $(VENV)/.demo
+	$(BIN)/modelatlas chart demo --probe photos --images 60 --out $(DEMO)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_attribution.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) .cache .mypy_cache .ruff_cache .pytest_cache build dist
+
+-include minizoo/minizoo.mk

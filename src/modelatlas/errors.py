@@ -1,0 +1,86 @@
+"""Errors that say what, where, and how to go on.
+
+All derive from `ModelAtlasError` and keep their parts as attributes. `exit_status` is what the command line
+ends with: 2 where the input was wrong and nothing was run or written, 1 where something failed on the way.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "AttributionError",
+    "ConflictError",
+    "EmptyOverlapError",
+    "FetchError",
+    "InputError",
+    "LockedError",
+    "MissingExtraError",
+    "ModelAtlasError",
+    "ModelError",
+    "ProbeError",
+    "StoreError",
+]
+
+
+class ModelAtlasError(Exception):
+    """Base of every error that ModelAtlas raises on purpose."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class InputError(ModelAtlasError):
+    """A spec, option, name or file given by the user is wrong; nothing was run or written."""
+
+    exit_status = 2
+
+
+class ConflictError(InputError):
+    """An atlas was made with another setting, probe or weights than those asked for now."""
+
+
+class LockedError(InputError):
+    """Another process writes to the atlas."""
+
+
+class MissingExtraError(InputError):
+    """An optional package is not installed; names the extra that brings it."""
+
+    def __init__(self, package: str, *, extra: str, needed_for: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{needed_for} needs the package {package!r}: pip install 'modelatlas[{extra}]'")
+
+
+class AttributionError(ModelAtlasError):
+    """No attribution can be computed: unknown layer, dead target, untraceable operation, wrong input."""
+
+
+class ModelError(ModelAtlasError):
+    """A model cannot be loaded or run."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model = model
+        self.reason = reason
+        super().__init__(f"{model}: {reason}")
+
+
+class ProbeError(ModelAtlasError):
+    """A probe image or manifest cannot be used."""
+
+
+class StoreError(ModelAtlasError):
+    """An atlas folder cannot be read or written: damaged, of a newer format, read-only, disk full."""
+
+
+class FetchError(ModelAtlasError):
+    """A download failed, is too large, or has another checksum than recorded."""
+
+
+class EmptyOverlapError(ModelAtlasError):
+    """Two models have no probe image on which both maps are alive."""
+
+    def __init__(self, first: str, second: str) -> None:
+        self.pair = (first, second)
+        super().__init__(
+            f"{first} and {second} have no probe image on which both attribution maps are alive: "
+            "take more images (--images), or leave one of them out (--exclude)"
+        )
