@@ -1,0 +1,252 @@
+"""Downloads over https: resumed, size-limited, checksummed, renamed into place only when whole.
+
+A download is written to `<dest>.part` beside its place. If it breaks off, the part stays and the next try
+asks for the rest (`Range`, tied to the first answer's validator by `If-Range`, so that two versions of a file
+are never glued together). The whole file is checked and then `os.replace`d. Where the origin states no
+checksum, the one of the first download is recorded in the cache and must hold ever after.
+"""
+
+import http.client
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+from modelatlas._ids import file_digest, fingerprint
+from modelatlas.errors import FetchError
+from modelatlas.fetch.cache import cache_folder, cache_lock
+
+__all__ = ["Progress", "download"]
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes at hand and the whole size in bytes (None where the origin does not say)."""
+
+_BLOCK: Final = 1 << 18
+_ATTEMPTS: Final = 3
+_AGENT: Final = "modelatlas"
+
+
+class _BrokenOffError(Exception):
+    """The connection ended before the file did."""
+
+
+class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            raise FetchError(
+                f"{req.full_url} redirects to {newurl}, which is not https; nothing was downloaded"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(
+    url: str,
+    dest: Path,
+    *,
+    sha256: str | None = None,
+    max_bytes: int,
+    resume: bool = True,
+    progress: Progress | None = None,
+    allow_http: bool = False,
+    timeout: float = 60.0,
+) -> Path:
+    """Fetch `url` to `dest`, or keep what is there if its checksum holds.
+
+    Two processes that ask for one address fetch it once.
+
+    Parameters
+    ----------
+    sha256
+        Checksum that the origin states (hex); None: recorded at the first download and compared from then on.
+    max_bytes
+        Limit of the whole file; a larger one is refused, before the transfer where its size is announced.
+    resume
+        Go on from `<dest>.part` if there is one.
+    allow_http
+        For origins that offer no https; without it only https is accepted.
+    timeout
+        Seconds without a byte after which the connection counts as broken.
+
+    Returns
+    -------
+        `dest`.
+
+    Raises
+    ------
+    FetchError
+        Not https, no network, an error status, a web page instead of a file, too large, broken off, another
+        checksum.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme != "https" and not (scheme == "http" and allow_http):
+        raise FetchError(f"{url}: only https addresses are fetched; nothing was downloaded")
+    with cache_lock("http", url):
+        expected = sha256 or _recorded(url)
+        if dest.is_file() and expected is not None and file_digest(dest) == expected.lower():
+            return dest
+        part = dest.with_name(dest.name + ".part")
+        try:
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                part.unlink(missing_ok=True)
+            _transfer_with_retries(url, part, max_bytes=max_bytes, progress=progress, timeout=timeout)
+            _check(url, part, expected, stated=sha256 is not None)
+            if expected is None:
+                _record(url, part)
+            os.replace(part, dest)  # noqa: PTH105
+        except OSError as error:
+            raise FetchError(
+                f"{url}: cannot write {part} ({error.strerror or error}); free space or choose another "
+                "folder (MODELATLAS_CACHE), then run again: the download goes on where it stopped"
+            ) from error
+        _validator_file(part).unlink(missing_ok=True)
+    return dest
+
+
+def _transfer_with_retries(url: str, part: Path, **options: Any) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _transfer(url, part, **options)
+            return
+        except _BrokenOffError as error:
+            if attempt == _ATTEMPTS:
+                at_hand = part.stat().st_size if part.exists() else 0
+                raise FetchError(
+                    f"{url}: the connection broke off {_ATTEMPTS} times ({error}); {at_hand} bytes are kept: "
+                    "run again to go on from there"
+                ) from error
+
+
+def _transfer(url: str, part: Path, *, max_bytes: int, progress: Progress | None, timeout: float) -> None:
+    """One request: append the rest to `part`, or write it anew where the server sends all."""
+    start = part.stat().st_size if part.exists() else 0
+    validator = _read_validator(part)
+    if start and validator is None:
+        start = 0  # without a validator the rest could be another version's
+    headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
+    if start and validator is not None:
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    opener = urllib.request.build_opener(_SameSchemeRedirects)
+    try:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+            if answer.status == 206 and not str(answer.headers.get("Content-Range", "")).startswith(
+                f"bytes {start}-"
+            ):
+                raise FetchError(
+                    f"{url}: the server sent another range than asked for; remove {part} and run again"
+                )
+            start = start if answer.status == 206 else 0
+            _refuse_web_page(url, answer)
+            length = answer.headers.get("Content-Length")
+            total = start + int(length) if length is not None else None
+            _refuse_large(url, total or 0, max_bytes)
+            _write_validator(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
+            _copy(url, answer, part, start=start, total=total, max_bytes=max_bytes, progress=progress)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the part is as long as the file, or longer: begin anew
+            part.unlink(missing_ok=True)
+            raise _BrokenOffError("the part at hand does not fit the file") from error
+        raise FetchError(f"{url}: the server answered {error.code} {error.reason}; {_by_hand()}") from error
+    except urllib.error.URLError as error:
+        raise FetchError(f"cannot reach {urlsplit(url).netloc} ({error.reason}); {_by_hand()}") from error
+    except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
+        raise _BrokenOffError(str(error) or type(error).__name__) from error
+
+
+def _copy(
+    url: str,
+    answer: Any,
+    part: Path,
+    *,
+    start: int,
+    total: int | None,
+    max_bytes: int,
+    progress: Progress | None,
+) -> None:
+    done = start
+    with part.open("ab" if start else "wb") as stream:
+        while block := answer.read(_BLOCK):
+            done += len(block)
+            _refuse_large(url, done, max_bytes)
+            stream.write(block)
+            if progress is not None:
+                progress(done, total)
+    if total is not None and done < total:
+        raise _BrokenOffError(f"after {done} of {total} bytes")
+
+
+def _refuse_web_page(url: str, answer: Any) -> None:
+    if answer.headers.get_content_type() in {"text/html", "application/xhtml+xml"}:
+        raise FetchError(
+            f"{url}: the server sent a web page, not a file (moved, or a log-in page on the way); "
+            f"{_by_hand()}"
+        )
+
+
+def _refuse_large(url: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise FetchError(
+            f"{url}: larger than the limit of {max_bytes} bytes ({size} or more); not downloaded"
+        )
+
+
+def _check(url: str, part: Path, expected: str | None, *, stated: bool) -> None:
+    digest = file_digest(part)
+    if expected is not None and digest != expected.lower():
+        part.unlink()
+        whose = "stated by its card" if stated else "recorded at the first download"
+        raise FetchError(
+            f"{url}: SHA-256 is {digest}, not {expected.lower()} as {whose}: the file has changed at its "
+            "origin or was damaged on the way; it was removed. Run again; if it stays so, the new file needs a new card"
+        )
+
+
+def _by_hand() -> str:
+    return (
+        "check the network and proxy and run again, or get the file by hand and name it with "
+        "`zoo fetch NAME --from FILE`"
+    )
+
+
+def _record_file(url: str) -> Path:
+    return cache_folder("checksums") / f"{fingerprint(url)[:32]}.json"
+
+
+def _recorded(url: str) -> str | None:
+    path = _record_file(url)
+    return str(json.loads(path.read_text(encoding="utf-8"))["sha256"]) if path.is_file() else None
+
+
+def _record(url: str, part: Path) -> None:
+    path = _record_file(url)
+    beside = path.with_suffix(".tmp")
+    beside.write_text(
+        json.dumps({"url": url, "sha256": file_digest(part), "bytes": part.stat().st_size}), encoding="utf-8"
+    )
+    os.replace(beside, path)  # noqa: PTH105
+
+
+def _validator_file(part: Path) -> Path:
+    return part.with_name(part.name + ".validator")
+
+
+def _read_validator(part: Path) -> str | None:
+    path = _validator_file(part)
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _write_validator(part: Path, validator: str | None) -> None:
+    # a weak ETag must not be used with If-Range (RFC 9110, 13.1.5)
+    if validator is None or validator.startswith("W/"):
+        _validator_file(part).unlink(missing_ok=True)
+    else:
+        _validator_file(part).write_text(validator, encoding="utf-8")
