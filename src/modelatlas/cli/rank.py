@@ -1,0 +1,34 @@
+"""`modelatlas rank`: sources for a target, best first."""
+
+from typing import Annotated
+
+import typer
+
+from modelatlas._types import DEFAULT_METHOD
+from modelatlas.cli import render
+from modelatlas.cli.command import AsJson, InAtlas, MethodOption
+
+__all__ = ["rank"]
+
+
+def rank(
+    target: Annotated[str, typer.Argument(help="Model to transfer to: a name in the atlas.")],
+    atlas: InAtlas,
+    method: MethodOption = None,
+    top: Annotated[int, typer.Option("-k", min=1, help="Sources to show.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Rank source models for a target, by falling affinity, with 95 % confidence intervals."""
+    from modelatlas.atlas import open_atlas
+
+    chosen = method or DEFAULT_METHOD
+    ranking = open_atlas(atlas).rank(target, method=chosen, top=top)
+    rows = ranking[["source", "affinity", "low", "high"]].to_dict("records")
+    if as_json:
+        render.document({"target": target, "method": chosen, "sources": rows})
+        return
+    render.table(
+        ["", "source", "affinity", "95 % low", "high"],
+        [[place, *row.values()] for place, row in enumerate(rows, start=1)],
+        title=f"Sources for {target} by {chosen}",
+    )
