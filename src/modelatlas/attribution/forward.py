@@ -1,0 +1,183 @@
+"""One forward pass up to the target layer, with the model left as it was.
+
+The target T is the sum over all units of the layer, taken where the layer returns: later in-place operations
+do not reach it. A layer that returns a tuple, list, dict or dataclass stands for the first floating-point
+tensor in it that depends on the image. A layer that runs several times in one pass stands for its last run.
+"""
+
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modelatlas.attribution.record import Recorder
+from modelatlas.errors import AttributionError
+
+__all__ = ["Tape", "first_tensor", "run_to_layer", "undisturbed"]
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What a forward pass leaves: the target's units, and the two ends of the graph between image and target.
+
+    Attributes
+    ----------
+    units
+        Output of the target layer, attached to the graph, [N, ...].
+    total
+        T, the sum of `units`: a scalar, float64 not needed.
+    leaf
+        The images, a leaf of the graph, [N, C, H, W].
+    source
+        Node of the copy of `leaf` that went into the model.
+    calls
+        How often the layer ran up to here.
+    recorder
+        Notes for the modified pass; None if none was asked for.
+    """
+
+    units: Tensor
+    total: Tensor
+    leaf: Tensor
+    source: Any
+    calls: int
+    recorder: Recorder | None
+
+
+class _LayerReachedError(BaseException):
+    """Ends the forward pass; not an `Exception`, so that a model's own handlers let it through."""
+
+
+def run_to_layer(
+    model: nn.Module, images: Tensor, layer: str, *, record: bool, stop_after: int | None = None
+) -> Tape:
+    """Run `model` on `images` and keep the graph from them to `layer`.
+
+    Parameters
+    ----------
+    layer
+        Dotted module name.
+    record
+        Take the notes that the modified pass needs.
+    stop_after
+        End the forward pass once the layer has returned so many times; None runs it to the end.
+
+    Raises
+    ------
+    AttributionError
+        The layer never ran, returns no floating-point tensor, or does not depend on the image.
+    """
+    recorder = Recorder() if record else None
+    caught: list[tuple[Tensor, Tensor]] = []
+    thread = threading.get_ident()
+
+    def catch(module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != thread:  # the same model, attributed elsewhere at the same time
+            return
+        units = first_tensor(output, attached=True)
+        if units is None:
+            units = first_tensor(output)
+        if units is None:
+            raise AttributionError(
+                f"layer {layer!r} returns a {type(output).__name__} without a floating-point tensor: "
+                "choose another layer"
+            )
+        caught[:] = [(units, units.sum())]
+        counter[0] += 1
+        if counter[0] == stop_after:
+            raise _LayerReachedError
+
+    counter = [0]
+    leaf = images.clone() if images.is_inference() else images.detach()
+    leaf = leaf.requires_grad_() if not leaf.requires_grad else leaf
+    entry = leaf.clone()  # not a leaf, so that the model may change it in place
+    source = entry.grad_fn
+    handle = model.get_submodule(layer).register_forward_hook(catch)
+    try:
+        with recorder or nullcontext():
+            model(entry)
+    except _LayerReachedError:
+        pass
+    finally:
+        handle.remove()
+    if not caught:
+        raise AttributionError(f"layer {layer!r} did not run in the forward pass: choose a layer that does")
+    units, total = caught[0]
+    if not total.requires_grad:
+        raise AttributionError(
+            f"layer {layer!r} does not depend on the image by differentiable operations: the model detaches "
+            "it, runs under torch.no_grad(), or rounds; choose a layer before that place"
+        )
+    return Tape(units, total, leaf, source, counter[0], recorder)
+
+
+def first_tensor(output: Any, *, attached: bool = False) -> Tensor | None:
+    """First floating-point tensor in nested tuples, lists, dicts and dataclasses, in their order.
+
+    `attached`: only one that depends on the image.
+    """
+    if isinstance(output, Tensor):
+        fits = output.is_floating_point() and (output.requires_grad or not attached)
+        return output if fits else None
+    if isinstance(output, Mapping):
+        parts = list(output.values())
+    elif isinstance(output, (tuple, list)):
+        parts = list(output)
+    elif is_dataclass(output) and not isinstance(output, type):
+        parts = [getattr(output, field.name) for field in fields(output)]
+    else:
+        return None
+    return next(
+        (found for part in parts if (found := first_tensor(part, attached=attached)) is not None), None
+    )
+
+
+_frozen: dict[int, tuple[Tensor, int]] = {}
+_frozen_lock = threading.Lock()
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Parameters frozen, gradients on, random state kept; all as it was afterwards, also after an error.
+
+    Frozen parameters save the memory of what only their gradients need. Threads that attribute the same
+    model, or models with parts in common, share the freezing: the last one to leave thaws.
+    """
+    cuda = [device] if device.type == "cuda" else []
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's state, kept
+    held = _freeze([p for p in (*model.parameters(), *model.buffers()) if p.is_leaf])
+    try:
+        with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        _thaw(held)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _freeze(tensors: list[Tensor]) -> list[Tensor]:
+    held = []
+    with _frozen_lock:
+        for tensor in tensors:
+            _, holders = _frozen.get(id(tensor), (tensor, 0))
+            if holders or tensor.requires_grad:
+                _frozen[id(tensor)] = (tensor, holders + 1)
+                tensor.requires_grad_(False)
+                held.append(tensor)
+    return held
+
+
+def _thaw(tensors: list[Tensor]) -> None:
+    with _frozen_lock:
+        for tensor in tensors:
+            _, holders = _frozen.pop(id(tensor))
+            if holders > 1:
+                _frozen[id(tensor)] = (tensor, holders - 1)
+            else:
+                tensor.requires_grad_(True)

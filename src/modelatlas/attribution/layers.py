@@ -1,0 +1,173 @@
+"""Which layer to attribute, chosen from one traced forward pass without knowing any architecture.
+
+The features that a network ends with are what other tasks can use: for a classifier, the last layer that
+still has spatial extent (or tokens), before pooling, flattening and the head; for a dense network, its
+bottleneck: the widest layer at the smallest extent. The rule takes the last run module of that kind, the
+outermost one where several return the same tensor, and goes back while the sum over its units is constant (a
+LayerNorm's output).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modelatlas.attribution.forward import first_tensor, undisturbed
+from modelatlas.attribution.liveness import layer_facts
+from modelatlas.errors import AttributionError
+
+__all__ = ["LayerInfo", "TargetLayer", "candidate_layers", "target_layer"]
+
+
+@dataclass(frozen=True)
+class TargetLayer:
+    """The layer whose units are summed.
+
+    Attributes
+    ----------
+    name
+        Dotted module name; empty for the whole model.
+    shape
+        Of its output, without the batch axis.
+    reason
+        One sentence: why this layer.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A module that ran, in the order in which modules returned.
+
+    Attributes
+    ----------
+    name, kind
+        Dotted module name and class name.
+    shape
+        Of its output, without the batch axis.
+    note
+        Why it is, or is not, a good target.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    note: str
+
+
+@dataclass
+class _Run:
+    """A module's (last) run."""
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
+    same: bool  # returned the very tensor that the module before it returned
+
+    @property
+    def extent(self) -> int:
+        """Places (pixels, tokens) that its output distinguishes: 1 for a vector."""
+        if len(self.shape) < 2:
+            return 1
+        if len(self.shape) == 2:
+            return self.shape[0]
+        channels_last = self.shape[0] == self.shape[1] and self.shape[-1] != self.shape[0]
+        return prod(self.shape[:-1]) if channels_last else prod(self.shape[1:])
+
+
+def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
+    """Choose the target layer for `model` by one forward pass of the first image.
+
+    Raises
+    ------
+    AttributionError
+        No layer has a sum that depends on the image.
+    """
+    with undisturbed(model, images.device):
+        runs = _trace(model, images[:1])
+        for run, reason in _in_order(runs):
+            facts = layer_facts(model, images[:1], run.name)
+            if not facts.dead:
+                return TargetLayer(run.name, facts.shape, reason)
+    raise AttributionError("no layer of the model has a sum that depends on the image: name one with `layer`")
+
+
+def candidate_layers(model: nn.Module, images: Tensor) -> list[LayerInfo]:
+    """Modules in the order in which they returned, with a note on each as a target."""
+    chosen = target_layer(model, images)
+    with undisturbed(model, images.device):
+        runs = _trace(model, images[:1])
+    return [LayerInfo(run.name, type(run.module).__name__, run.shape, _note(run, chosen)) for run in runs]
+
+
+def _note(run: _Run, chosen: TargetLayer) -> str:
+    if run.name == chosen.name:
+        return f"chosen: {chosen.reason}"
+    if _is_norm(run.module):
+        return "a norm: the sum over its units may be constant"
+    return "no extent: after pooling or inside a gate" if run.extent == 1 else ""
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, (nn.LayerNorm, nn.GroupNorm)) or "Norm" in type(module).__name__
+
+
+def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
+    runs: dict[str, _Run] = {}
+    previous: list[Any] = [None]
+    names = {module: name for name, module in model.named_modules()}
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        tensor = first_tensor(output)
+        if tensor is None:
+            return
+        name = names[module]
+        runs.pop(name, None)
+        runs[name] = _Run(name, module, tuple(tensor.shape[1:]), tensor is previous[0])
+        previous[0] = tensor
+
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        with torch.no_grad():
+            model(image.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(runs.values())
+
+
+def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
+    """Modules worth trying, best first, with the reason."""
+    spatial = [run for run in runs if run.extent > 1]
+    dense = bool(runs) and runs[-1].extent > 1 and len(runs[-1].shape) == 3
+    if dense:
+        smallest = min(run.extent for run in spatial)
+        widest = max(prod(run.shape) for run in spatial if run.extent == smallest)
+        at_bottom = [run for run in spatial if run.extent == smallest and prod(run.shape) == widest]
+        yield from ((run, "widest layer at the network's smallest extent") for run in _outermost(at_bottom))
+    reason = "last layer with spatial extent, before pooling and the head"
+    for run in _outermost([run for run in spatial if run.name]):
+        yield run, reason
+        reason = "last layer with spatial extent whose sum depends on the image, before the final norm"
+    yield from ((run, "last layer of the model") for run in reversed(runs))
+
+
+def _outermost(runs: list[_Run]) -> Iterator[_Run]:
+    """Backwards, without modules that return what the one after them returns again, or only rearrange."""
+    taken = False
+    for run in reversed(runs):
+        if not taken and not _rearranges(run.module):
+            yield run
+            taken = True
+        taken = taken and run.same
+
+
+def _rearranges(module: nn.Module) -> bool:
+    kind = type(module).__name__
+    return "Pool" in kind or "Dropout" in kind or kind in {"Identity", "Flatten", "Unflatten", "Upsample"}

@@ -1,0 +1,80 @@
+"""Whether a target layer can give maps at all, found once per model, layer and weights.
+
+A target is dead when the gradient of the plain sum over its units is rounding noise against that of the same
+units with fixed random signs r:
+
+    |grad sum(u)| < 1e-5 |grad sum(r * u)|
+
+(measured where it is constant in theory, a LayerNorm's output: 2e-8 to 9e-8; never exactly 0).
+"""
+
+import weakref
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from modelatlas.attribution.forward import Tape, run_to_layer
+
+__all__ = ["LayerFacts", "layer_facts"]
+
+_DEAD_BELOW: Final = 1e-5
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What one image tells of a layer.
+
+    Attributes
+    ----------
+    calls
+        How often it runs in one forward pass.
+    shape
+        Of its units, without the batch axis.
+    live_share
+        |grad sum(u)| / |grad sum(r * u)|, without unit; NaN where both are zero or one is not finite.
+    """
+
+    calls: int
+    shape: tuple[int, ...]
+    live_share: float
+
+    @property
+    def dead(self) -> bool:
+        """Whether the sum over the layer's units does not depend on the image."""
+        return self.live_share < _DEAD_BELOW
+
+
+_known: weakref.WeakKeyDictionary[nn.Module, dict[Hashable, LayerFacts]] = weakref.WeakKeyDictionary()
+
+
+def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
+    """Facts about `layer` from a full forward pass of one image [1, C, H, W]; remembered.
+
+    Raises
+    ------
+    AttributionError
+        As `forward.run_to_layer`.
+    """
+    key = (layer, tuple(image.shape[1:]), image.dtype, image.device, _state(model))
+    known = _known.setdefault(model, {})
+    if key not in known:
+        tape = run_to_layer(model, image, layer, record=False)
+        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _live_share(tape))
+    return known[key]
+
+
+def _state(model: nn.Module) -> int:
+    """Hash what changes when a weight does: in place, or by taking another's place."""
+    tensors = (*model.parameters(), *model.buffers())
+    return hash(tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
+
+
+def _live_share(tape: Tape) -> float:
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, tape.units.shape, generator=generator).to(tape.units) * 2 - 1
+    (mixed,) = torch.autograd.grad((signs * tape.units).sum(), tape.leaf, retain_graph=True)
+    (plain,) = torch.autograd.grad(tape.total, tape.leaf)
+    return float(plain.double().norm() / mixed.double().norm())

@@ -1,0 +1,181 @@
+"""Element-wise nonlinearities in the modified backward pass.
+
+Backward through y = f(z), the factor f'(z) is replaced by
+
+    y / (z + eps * s(z)),    s(z) = -1 if z < 0 else +1,
+
+Ancona et al. 2018, proposition 1; s(0) = +1 as in Bach et al. 2015, eq. 58, since sign(0) = 0 gives 0/0.
+Deviation from the published code, which left saturated units out: clipping (ReLU6, hardtanh, clamp) follows
+y/z at saturation too.
+
+Each entry of `ELEMENTWISE` reads z and y from what a node of the autograd graph has saved for its own
+backward pass. Where autograd saves the output alone and the input cannot be had from it exactly (sigmoid,
+tanh, ...), z is what `record.Recorder` noted during the forward pass; without a note (the call sat inside a
+composite function) the inverse function serves, as long as it is accurate.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelatlas.errors import AttributionError
+
+__all__ = ["ELEMENTWISE", "OVERLOADS", "Point", "chain_factor", "node_name"]
+
+
+class Point(NamedTuple):
+    """Input z and output y of an element-wise nonlinearity."""
+
+    z: Tensor
+    y: Tensor
+
+
+Recipe = Callable[[Any], Point]
+
+
+def node_name(node: Any) -> str:
+    """Name of a node's operation without its overload's number: `MulBackward0` gives `MulBackward`."""
+    return str(node.name()).rpartition("::")[2].rstrip("0123456789")
+
+
+def chain_factor(grad: Tensor, point: Point, epsilon: float) -> Tensor:
+    """Multiply `grad` by y / (z + eps * s(z)), all of one shape."""
+    z, y = point
+    if y is z:  # a rectifier: z matters only where it is positive
+        return (y / (y + epsilon)).mul_(grad)
+    return (y / torch.where(z < 0, z - epsilon, z + epsilon)).mul_(grad)
+
+
+def _of_input(function: Callable[..., Tensor], *saved: str) -> Recipe:
+    """Recipe for a node that saved its input: y is computed once more."""
+
+    def recipe(node: Any) -> Point:
+        z = node._saved_self
+        return Point(z, function(z, *(getattr(node, f"_saved_{name}") for name in saved)))
+
+    return recipe
+
+
+def _relu(node: Any) -> Point:
+    y = node._saved_result
+    return Point(y, y)
+
+
+def _leaky_in_place(node: Any) -> Point:
+    y, slope = node._saved_result, node._saved_negative_slope
+    return Point(torch.where(y > 0, y, y / slope), y) if slope else Point(y, y)
+
+
+def _inverted(inverse: Callable[[Tensor, Any], Tensor]) -> Recipe:
+    """Recipe for a node that saved its output alone, where no note was taken of its input.
+
+    The inverse of a function that saturates loses all digits there: refused beyond half of them.
+    """
+
+    def recipe(node: Any) -> Point:
+        y = node._saved_result
+        z = inverse(y, node)
+        if bool((z.abs() < -math.log(torch.finfo(y.dtype).eps) / 2).all()):
+            return Point(z, y)
+        raise AttributionError(
+            f"epsilon-lrp cannot see the input of {node_name(node)}: it lies inside a composite function or "
+            "was changed in place later. Call the function itself (torch.sigmoid, ...) in the model's forward"
+        )
+
+    return recipe
+
+
+def _elu_inverse(y: Tensor, node: Any) -> Tensor:
+    scale = node._saved_scale
+    bent = torch.log1p(y / (node._saved_alpha * scale)) / node._saved_input_scale
+    return torch.where(y > 0, y / scale, bent)
+
+
+def _celu_inverse(y: Tensor, node: Any) -> Tensor:
+    alpha = node._saved_alpha
+    return torch.where(y > 0, y, torch.log1p(y / alpha) * alpha)
+
+
+def _pow(node: Any) -> Point:
+    z = node._saved_self
+    return Point(z, z.pow(node._saved_exponent))
+
+
+def _base_pow(node: Any) -> Point:
+    return Point(node._saved_exponent, node._saved_result)
+
+
+def _clamp(node: Any) -> Point:
+    z = node._saved_self
+    return Point(z, z.clamp(getattr(node, "_saved_min", None), getattr(node, "_saved_max", None)))
+
+
+def _rrelu(node: Any) -> Point:
+    if node._saved_training:
+        raise AttributionError(
+            "epsilon-lrp: rrelu with training=True draws its slopes at random; call it with False"
+        )
+    slope = (node._saved_lower + node._saved_upper) / 2
+    return Point(node._saved_self, F.leaky_relu(node._saved_self, slope))
+
+
+def _elu(z: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
+    return torch.ops.aten.elu(z, alpha, scale, input_scale)  # type: ignore[no-any-return]
+
+
+def _gelu(z: Tensor, approximate: str) -> Tensor:
+    return F.gelu(z, approximate=approximate)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_UNARY: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
+    name: getattr(torch, name)
+    for name in _words(
+        "abs acos acosh asin asinh atan atanh cos cosh erf erfc erfinv log log10 log1p log2 sin sinc sinh"
+    )
+}
+
+ELEMENTWISE: Final[Mapping[str, Recipe]] = {
+    **{f"{name.title().replace('_', '')}Backward": _of_input(f) for name, f in _UNARY.items()},
+    "CeluBackward": _of_input(F.celu, "alpha"),
+    "ClampBackward": _clamp,
+    "ClampMaxBackward": _clamp,
+    "ClampMinBackward": _clamp,
+    "EluBackward": _of_input(_elu, "alpha", "scale", "input_scale"),
+    "ExpBackward": lambda node: Point(node._saved_result.log(), node._saved_result),
+    "Exp2Backward": lambda node: Point(node._saved_result.log2(), node._saved_result),
+    "Expm1Backward": _inverted(lambda y, _: y.log1p()),
+    "GeluBackward": _of_input(_gelu, "approximate"),
+    "HardshrinkBackward": _of_input(F.hardshrink, "lambd"),
+    "HardsigmoidBackward": _of_input(F.hardsigmoid),
+    "HardswishBackward": _of_input(F.hardswish),
+    "HardtanhBackward": _of_input(F.hardtanh, "min_val", "max_val"),
+    "LeakyReluBackward": _of_input(F.leaky_relu, "negative_slope"),
+    "LogSigmoidBackward": _of_input(F.logsigmoid),
+    "LogitBackward": _of_input(torch.logit, "eps"),
+    "MishBackward": _of_input(F.mish),
+    "PowBackward": _pow,
+    "PreluKernelBackward": _of_input(torch.ops.aten._prelu_kernel, "weight"),
+    "ReluBackward": _relu,
+    "RreluWithNoiseBackward": _rrelu,
+    "SigmoidBackward": _inverted(lambda y, _: y.logit()),
+    "SiluBackward": _of_input(F.silu),
+    "SoftplusBackward": _of_input(F.softplus, "beta", "threshold"),
+    "SoftshrinkBackward": _of_input(F.softshrink, "lambd"),
+    "SqrtBackward": lambda node: Point(node._saved_result.square(), node._saved_result),
+    "TanhBackward": _inverted(lambda y, _: y.atanh()),
+}
+# Overloads that save something else than the first of their name.
+OVERLOADS: Final[Mapping[str, Recipe]] = {
+    "CeluBackward1": _inverted(_celu_inverse),
+    "EluBackward1": _inverted(_elu_inverse),
+    "LeakyReluBackward1": _leaky_in_place,
+    "PowBackward2": _base_pow,
+}

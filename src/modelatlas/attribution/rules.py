@@ -1,0 +1,354 @@
+"""What each operation of an autograd graph does in the modified backward pass.
+
+A rule looks at one node of the graph and says through which of its inputs relevance goes on (`Step.inputs`)
+and how (`Step.pull`). An input that no step goes through is a constant of the modified pass, and so is
+everything that only feeds constants: it is never visited. method.md lists the constants; where their rules
+stand here:
+
+- softmax outputs, attention weights, also exp(x) / sum(exp(x)) by hand: `_constant`, `_attention`,
+  `_quotient`;
+- the scale of a normalisation; centring is linear and is propagated (Ali et al. 2022): `_layer_norm` and the
+  like,
+  by hand `_quotient` (a denominator), `_constant` (rsqrt, reciprocal), `_pow`;
+- the gate of a product, else half to each factor (Arras et al. 2017; Achtibat et al. 2024): `_product`.
+  x * h(x) with h element-wise (SiLU, Mish, GELU written by hand) is one element-wise nonlinearity.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from modelatlas.attribution.nonlinear import ELEMENTWISE, node_name
+from modelatlas.errors import AttributionError
+
+__all__ = ["Edge", "Pull", "Step", "step"]
+
+Edge = tuple[Any, int]  # a node and which of its outputs
+Grads = Sequence[Tensor | None]
+Pull = Callable[[Any, Grads], Grads]
+
+
+class Step(NamedTuple):
+    """How the modified pass crosses one node."""
+
+    inputs: tuple[int, ...]  # positions in `node.next_functions`
+    pull: Pull | None  # gradients of the outputs -> of all inputs, by position; None: element-wise
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(f"{name}Backward" for name in text.split())
+
+
+_SHAPE_ONLY: Final = _names(
+    "Alias AsStrided Chunk Clone Diagonal Expand Flip Lift LiftFresh NarrowCopy Permute PinMemory Repeat "
+    "ReshapeAlias ReshapeCopy Roll Rot90 Select Slice Split SplitWithSizes Squeeze T ToCopy Transpose "
+    "Unbind Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView Unsqueeze View PixelShuffle PixelUnshuffle "
+    "ChannelShuffle NanToNum"
+)
+_RESAMPLE: Final = _names(
+    "UpsampleBicubic2D UpsampleBicubic2DAa UpsampleBilinear2D UpsampleBilinear2DAa UpsampleLanczos2DAa "
+    "UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleNearestExact1D "
+    "UpsampleNearestExact2D UpsampleNearestExact3D UpsampleTrilinear3D ConstantPadNd ReflectionPad1D "
+    "ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D Gather Index "
+    "IndexSelect UnsafeIndex Take MaskedSelect"
+)
+# Homogeneous of degree one, so that autograd's own backward keeps relevance: affine, picking, or a norm.
+_PLAIN: Final = _names(
+    "Add AdaptiveAvgPool2D AdaptiveAvgPool3D AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Amin Aminmax "
+    "AvgPool2D AvgPool3D Cat Col2Im Complex Conj ConjPhysical Cummax Cummin Cumsum DiagEmbed FftC2C "
+    "FftC2R FftR2C Fill Fmax Fmin FractionalMaxPool2D FractionalMaxPool3D Im2Col IndexAdd IndexCopy "
+    "IndexFill IndexPut IndexPutImpl IndexReduce Kthvalue Lerp LinalgVectorNorm MaskedFill MaskedScatter "
+    "Max MaxPool2D MaxPool2DWithIndices MaxPool3DWithIndices MaxUnpool2D MaxUnpool3D Maximum Mean Median "
+    "Min Minimum MkldnnAdaptiveAvgPool2D MkldnnMaxPool2D Mode Nansum NativeDropout Neg NegView Norm Put "
+    "Rsub Scatter ScatterAdd SelectScatter SliceScatter DiagonalScatter AsStridedScatter Sort Stack Std "
+    "Sub Sum ToMkldnn ToDense Topk Trace Tril Triu ViewAsComplex ViewAsReal Where Zero"
+) | {"CopyBackwards", "CopySlices"}
+# Linear in each factor alone.
+_BILINEAR: Final = _names(
+    "Addbmm Addmm Addmv Addr Baddbmm Bmm ConvDepthwise2D ConvDepthwise3D Convolution "
+    "ConvolutionOverrideable CudnnConvolution CudnnConvolutionTranspose Dot LinalgCross Linear Matmul "
+    "MkldnnConvolution MkldnnLinear Mm Mv SlowConv2D SlowConv3D SlowConvDilated2D SlowConvDilated3D "
+    "SlowConvTranspose2D SlowConvTranspose3D Vdot"
+)
+_ATTENTION: Final = _names(
+    "ScaledDotProductCudnnAttention ScaledDotProductEfficientAttention ScaledDotProductFlashAttention "
+    "ScaledDotProductFlashAttentionForCpu ScaledDotProductFusedAttentionOverrideable"
+)
+# Their nodes keep nothing: only what the recorder noted.
+_NOTED_ONLY: Final = _names("Ceil Floor Frac Round Sgn Sign Tan Threshold Trunc")
+_GATES: Final = frozenset({"SigmoidBackward", "HardsigmoidBackward"})
+_S_SHAPED: Final = frozenset({"TanhBackward", "ErfBackward", "HardtanhBackward", "ClampBackward"})
+_SHIFTS: Final = frozenset({"AddBackward", "SubBackward", "RsubBackward"})
+_SCALES: Final = frozenset({"MulBackward", "DivBackward", "NegBackward"})
+
+
+def step(node: Any, active: Mapping[Any, bool], name: str) -> Step:
+    """Rule for `node`, whose inputs are already known to depend on the image or not.
+
+    Raises
+    ------
+    AttributionError
+        No rule for this operation; it is named.
+    """
+    live = tuple(i for i, (source, _) in enumerate(node.next_functions) if active.get(source, False))
+    if not live:
+        return Step((), None)
+    if name in _SHAPE_ONLY or name in _RESAMPLE or name in _PLAIN:
+        return Step(live, _plain)
+    rule = _RULES.get(name)
+    if rule is not None:
+        return rule(node, live, active)
+    if name in ELEMENTWISE or name in _NOTED_ONLY:
+        return Step(live[:1], None)
+    raise AttributionError(
+        f"epsilon-lrp cannot trace the operation {node.name()}: ask for the gradient methods alone, choose "
+        "a layer before it, or write it with operations of torch that have a rule"
+    )
+
+
+def _plain(node: Any, grads: Grads) -> Grads:
+    found = node(*grads)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _scaled(factor: float) -> Pull:
+    def pull(node: Any, grads: Grads) -> Grads:
+        return [None if grad is None else grad * factor for grad in _plain(node, grads)]
+
+    return pull
+
+
+_half: Final = _scaled(0.5)
+
+
+def _constant(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    return Step((), None)
+
+
+def _source(node: Any, position: int) -> Edge:
+    edge: Edge = node.next_functions[position]
+    return edge
+
+
+def _through_views(edge: Edge) -> Any:
+    """Node that made the values behind views of them."""
+    node = edge[0]
+    while node_name(node) in _SHAPE_ONLY:
+        node = node.next_functions[0][0]
+    return node
+
+
+def _is_gate(edge: Edge, active: Mapping[Any, bool]) -> bool:
+    """Whether an input is a sigmoid or hard sigmoid, perhaps reshaped, scaled or shifted by constants.
+
+    1 + tanh(u) = 2 sigmoid(2u), 1 + erf(u) and a clamped value are the same thing written by hand: they count
+    once a constant shifts or scales them, so that a signal tanh(c), as in an LSTM, does not.
+    """
+    node, shifted = edge[0], False
+    while True:
+        name = node_name(node)
+        if name in _GATES or (shifted and name in _S_SHAPED):
+            return True
+        live = [source for source, _ in node.next_functions if active.get(source, False)]
+        if len(live) != 1:
+            return False
+        if name in _SHIFTS or name in _SCALES:
+            shifted = shifted or name in _SHIFTS or name == "DivBackward"
+        elif name not in _SHAPE_ONLY and name not in _RESAMPLE:
+            return False
+        node = live[0]
+
+
+def _is_function_of(edge: Edge, argument: Edge, active: Mapping[Any, bool]) -> bool:
+    """Whether an input is an element-wise function of `argument` and of constants alone."""
+    todo, steps = [edge], 0
+    while todo:
+        here = todo.pop()
+        if here == argument:
+            continue
+        name = node_name(here[0])
+        if (name not in ELEMENTWISE and name not in _SHIFTS and name not in _SCALES) or steps > 16:
+            return False
+        todo.extend(source for source in here[0].next_functions if active.get(source[0], False))
+        steps += 1
+    return True
+
+
+def _product(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    if len(live) == 1:
+        return Step(live, _times_other(live[0]))
+    first, second = _source(node, 0), _source(node, 1)
+    for mine, other, position in ((first, second, 0), (second, first, 1)):
+        if mine != other and _is_function_of(other, mine, active):
+            return Step((position,), None)
+    gates = _is_gate(first, active), _is_gate(second, active)
+    if gates[0] != gates[1]:
+        signal = int(gates[0])
+        return Step((signal,), _times_other(signal))
+    return Step(live, _half)
+
+
+def _times_other(position: int) -> Pull:
+    saved = "_saved_other" if position == 0 else "_saved_self"
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        factor = getattr(node, saved)
+        product = grads[0] * factor.conj()
+        return (product, None) if position == 0 else (None, product)
+
+    return pull
+
+
+def _bilinear(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    addend = 0 if node_name(node).startswith(("Add", "Badd")) else None
+    factors = tuple(i for i in live if i != addend)[:2]
+    if node_name(node).startswith(("Conv", "Cudnn", "Slow", "Linear", "Mkldnn")):
+        factors = tuple(i for i in live if i < 2)  # the third input is the bias
+    if len(factors) < 2:
+        return Step(live, _plain)
+    gates = [_is_gate(_source(node, i), active) for i in factors]
+    if gates[0] != gates[1]:
+        return Step(tuple(i for i in live if i != factors[gates.index(True)]), _plain)
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        found = _plain(node, grads)
+        return [g * 0.5 if i in factors and g is not None else g for i, g in enumerate(found)]
+
+    return Step(live, pull)
+
+
+def _addcmul(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    return _bilinear(node, live, active)
+
+
+def _quotient(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    if 0 not in live or (1 in live and _is_softmax(node, active)):
+        return Step((), None)
+    return Step((0,), lambda node, grads: (grads[0] / node._saved_other.conj(), None))
+
+
+def _is_softmax(quotient: Any, active: Mapping[Any, bool]) -> bool:
+    """Whether a quotient is exp(x) / sum(exp(x))."""
+    above = _through_views(_source(quotient, 0))
+    below = _through_views(_source(quotient, 1))
+    if node_name(above) != "ExpBackward" or node_name(below) != "SumBackward":
+        return False
+    return _through_views(_source(below, 0)) is above
+
+
+def _exponential(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    argument = _through_views(_source(node, 0))
+    if node_name(argument) == "LogSoftmaxBackward":
+        return Step((), None)
+    if node_name(argument) == "SubBackward" and node_name(_source(argument, 1)[0]) == "LogsumexpBackward":
+        return Step((), None)
+    return Step(live, None)
+
+
+def _pow(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    if node.name() != "PowBackward0":
+        return Step((1,), None) if live == (1,) or node.name() == "PowBackward2" else Step((0,), None)
+    exponent = float(node._saved_exponent)
+    if exponent < 0:
+        return Step((), None)
+    return Step(live, _half) if exponent == 2 else Step(live, None)
+
+
+def _first(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    """Only the first input carries values: the others say where to read them."""
+    return Step((0,), _plain) if 0 in live else Step((), None)
+
+
+def _attention(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    return Step((2,), _plain) if 2 in live else Step((), None)
+
+
+def _degree_two(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    return Step(live, _half)
+
+
+def _layer_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    def pull(node: Any, grads: Grads) -> Grads:
+        grad, axes = grads[0], tuple(range(-len(node._saved_normalized_shape), 0))
+        assert grad is not None
+        if node._saved_weight is not None:
+            grad = grad * node._saved_weight
+        grad = grad * node._saved_result2
+        return (grad - grad.mean(axes, keepdim=True),)
+
+    return Step((0,), pull)
+
+
+def _rms_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    def pull(node: Any, grads: Grads) -> Grads:
+        grad = grads[0]
+        assert grad is not None
+        if node._saved_weight is not None:
+            grad = grad * node._saved_weight
+        return (grad * node._saved_result1,)
+
+    return Step((0,), pull)
+
+
+def _group_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    def pull(node: Any, grads: Grads) -> Grads:
+        grad, images, groups = grads[0], node._saved_N, node._saved_group
+        assert grad is not None
+        if node._saved_weight is not None:
+            grad = grad * node._saved_weight.view(1, -1, *(1,) * (grad.dim() - 2))
+        blocks = grad.reshape(images, groups, -1) * node._saved_result2.view(images, groups, 1)
+        return ((blocks - blocks.mean(2, keepdim=True)).view(grad.shape),)
+
+    return Step((0,), pull)
+
+
+def _batch_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    """Affine with running statistics; with those of its input (instance norm), the scale is a constant."""
+    if not getattr(node, "_saved_training", True):
+        return Step((0,), _plain)
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        grad = grads[0]
+        assert grad is not None
+        scale = node._saved_result2
+        if node._saved_weight is not None:
+            scale = scale * node._saved_weight
+        grad = grad * scale.view(1, -1, *(1,) * (grad.dim() - 2))
+        return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True),)
+
+    return Step((0,), pull)
+
+
+def _glu(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+    def pull(node: Any, grads: Grads) -> Grads:
+        _, gate = node._saved_self.chunk(2, node._saved_dim)
+        signal = grads[0] * gate.sigmoid()
+        return (torch.cat((signal, torch.zeros_like(signal)), node._saved_dim),)
+
+    return Step((0,), pull)
+
+
+Rule = Callable[[Any, tuple[int, ...], Mapping[Any, bool]], Step]
+_RULES: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(_BILINEAR, _bilinear),
+    **dict.fromkeys(_names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
+    **dict.fromkeys(_ATTENTION, _attention),
+    "AddcmulBackward": _addcmul,
+    "CudnnBatchNormBackward": _batch_norm,
+    "CudnnGridSamplerBackward": _first,
+    "DivBackward": _quotient,
+    "ExpBackward": _exponential,
+    "FusedRmsNormBackward": _rms_norm,
+    "GluBackward": _glu,
+    "GridSampler2DBackward": _first,
+    "GridSampler2DCpuFallbackBackward": _first,
+    "GridSampler3DBackward": _first,
+    "MulBackward": _product,
+    "NativeBatchNormBackward": _batch_norm,
+    "NativeGroupNormBackward": _group_norm,
+    "NativeLayerNormBackward": _layer_norm,
+    "PowBackward": _pow,
+    "VarBackward": _degree_two,
+}
