@@ -1,1 +1,31 @@
-"""Room `zoo`."""
+"""Models: specs, sources, cards, preprocessing, weights, zoo files."""
+
+from modelatlas.zoo._torchvision_ops import declare_missing_ops
+from modelatlas.zoo.card import ModelCard, WeightFile
+from modelatlas.zoo.loading import LoadedModel, architecture, card, load
+from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.source import ENTRY_POINT_GROUP, Source, source_for, sources
+from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.weights import weights_digest
+from modelatlas.zoo.zoofile import Zoo, ZooEntry, builtin_zoos, read_zoo
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "LoadedModel",
+    "ModelCard",
+    "ModelSpec",
+    "Preprocess",
+    "Source",
+    "WeightFile",
+    "Zoo",
+    "ZooEntry",
+    "architecture",
+    "builtin_zoos",
+    "card",
+    "declare_missing_ops",
+    "load",
+    "read_zoo",
+    "source_for",
+    "sources",
+    "weights_digest",
+]

@@ -1,0 +1,151 @@
+"""From a spec to a card, and to a network that is ready to be charted."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from modelatlas.errors import InputError, ModelAtlasError, ModelError
+from modelatlas.zoo.card import ModelCard, WeightFile
+from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.source import Source, source_for
+from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, weights_digest
+
+__all__ = ["LoadedModel", "architecture", "card", "load"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network with all that charting needs.
+
+    Attributes
+    ----------
+    card
+        Its card, parameters counted.
+    module
+        In eval mode, on the CPU, float32.
+    preprocess
+        From a probe image's square to its input.
+    layer
+        Target layer (dotted); None: the attribution room chooses.
+    weights_digest
+        SHA-256 over its state dict.
+    """
+
+    card: ModelCard
+    module: nn.Module
+    preprocess: Preprocess
+    layer: str | None
+    weights_digest: str
+
+
+def card(spec: ModelSpec | str) -> ModelCard:
+    """Card of a model; nothing is loaded, fetched or run.
+
+    Raises
+    ------
+    InputError
+        A malformed spec, an unknown source, name or key.
+    """
+    parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    return _with_options(source_for(parsed).card(parsed), parsed)
+
+
+def load(spec: ModelSpec | str, *, trust_code: bool = False) -> LoadedModel:
+    """Load a model: published weights, the user's own (`weights=`), or untrained ones (`random=`).
+
+    torch's global random state is left as it was.
+
+    Parameters
+    ----------
+    trust_code
+        Allow sources that run the user's code.
+
+    Raises
+    ------
+    InputError
+        As `card`; the source runs code and `trust_code` is False; the layer does not exist.
+    ModelError
+        It cannot be built, or its weights do not fit or hold NaN.
+    FetchError
+        Its weights cannot be had.
+    """
+    parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    source = source_for(parsed)
+    module = _build(
+        source, parsed, trust_code=trust_code, pretrained=parsed.weights is None and parsed.seed is None
+    )
+    if parsed.weights is not None:
+        state = read_state_dict(parsed.weights, model=parsed.text)
+        load_into(module, state, model=parsed.text, path=parsed.weights)
+    check_finite(module, model=parsed.text)
+    known = _finished_card(source, parsed, module)
+    return LoadedModel(
+        card=known,
+        module=module,
+        preprocess=known.input,
+        layer=known.layer,
+        weights_digest=weights_digest(module),
+    )
+
+
+def architecture(spec: ModelSpec | str, *, trust_code: bool = False) -> tuple[ModelCard, nn.Module]:
+    """Card with parameters counted, and the network with whatever weights cost no download (for `zoo show`, `layers`).
+
+    Raises
+    ------
+    InputError, ModelError
+        As `load`.
+    """
+    parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    source = source_for(parsed)
+    module = _build(source, parsed, trust_code=trust_code, pretrained=False)
+    return _finished_card(source, parsed, module), module
+
+
+def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: bool) -> nn.Module:
+    """Build under a forked random state, seeded by `random=` (0 where the weights will be replaced)."""
+    if source.runs_user_code and not trust_code:
+        raise InputError(
+            f"{spec.text}: {spec.source}: models run code of their own; add --trust-code if you trust it "
+            "(in Python: trust_code=True). Nothing was run"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(spec.seed or 0)
+            module = source.build(spec, pretrained=pretrained)
+    except ModelAtlasError:
+        raise
+    except Exception as error:
+        # whatever a library or the user's factory raises; the run goes on without this model
+        raise ModelError(spec.text, f"cannot be built: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(spec.text, f"its source made a {type(module).__name__}, not a torch.nn.Module")
+    return module.eval()
+
+
+def _finished_card(source: Source, spec: ModelSpec, module: nn.Module) -> ModelCard:
+    known = _with_options(source.card(spec), spec)
+    if known.layer is not None and known.layer not in dict(module.named_modules()):
+        raise InputError(
+            f"{spec.text}: there is no layer {known.layer!r}; `modelatlas zoo layers '{spec.text}'` lists them"
+        )
+    counted = sum(parameter.numel() for parameter in module.parameters())
+    own = module.preprocess if isinstance(getattr(module, "preprocess", None), Preprocess) else known.input
+    return replace(known, parameters=counted, input=own)
+
+
+def _with_options(known: ModelCard, spec: ModelSpec) -> ModelCard:
+    """Apply what holds for every source: untrained weights, an own checkpoint, a chosen layer."""
+    changes: dict[str, object] = {}
+    if spec.seed is not None:
+        changes |= {"trained": False, "weights": ()}
+    if spec.weights is not None:
+        path = spec.weights
+        form = "safetensors" if path.suffix == ".safetensors" else "torch"
+        size = path.stat().st_size if path.is_file() else None
+        changes["weights"] = (WeightFile(url=str(path), bytes=size, format=form),)
+    if spec.layer is not None and spec.layer != known.layer:
+        changes |= {"layer": spec.layer, "layer_shape": None}
+    return replace(known, **changes)  # type: ignore[arg-type]

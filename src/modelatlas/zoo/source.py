@@ -1,0 +1,126 @@
+"""Sources: one module each behind a small protocol; third parties add theirs by entry point.
+
+A source turns a spec into a card (data, nothing loaded) and into a network. What is common to all, options, seeds,
+own checkpoints, checks of weights, is done once in `loading`. An entry point in the group `modelatlas.sources`
+names an object of this protocol, or a class that makes one without arguments; its name is the prefix of its specs.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Final, Protocol, runtime_checkable
+
+from torch import nn
+
+from modelatlas.errors import InputError
+from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.sources.package import PackageSource
+from modelatlas.zoo.sources.python import PythonSource
+from modelatlas.zoo.sources.timm import TimmSource
+from modelatlas.zoo.sources.torchvision import TorchvisionSource
+from modelatlas.zoo.spec import ModelSpec
+
+__all__ = ["ENTRY_POINT_GROUP", "Source", "source_for", "sources"]
+
+ENTRY_POINT_GROUP: Final = "modelatlas.sources"
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A family of models that a prefix names.
+
+    Attributes
+    ----------
+    prefix
+        What stands before the colon.
+    summary
+        One line for `zoo list`.
+    options
+        Keys of its own, beside weights, layer and random.
+    runs_user_code
+        True: its models run only with `--trust-code`.
+    """
+
+    @property
+    def prefix(self) -> str: ...  # noqa: D102
+    @property
+    def summary(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def runs_user_code(self) -> bool: ...  # noqa: D102
+
+    def names(self) -> Sequence[str]:
+        """Names that it knows, sorted; empty where they cannot be listed."""
+        ...
+
+    def card(self, spec: ModelSpec) -> ModelCard:
+        """What is known without loading or fetching anything.
+
+        Raises
+        ------
+        InputError
+            No such name.
+        """
+        ...
+
+    def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+        """Make the network: with its published weights, or freshly initialised from torch's random state.
+
+        Raises
+        ------
+        ModelError, FetchError
+            It cannot be built, or its weights cannot be had.
+        """
+        ...
+
+
+def source_for(spec: ModelSpec) -> Source:
+    """Find the source of a spec, and check that it takes the spec's keys.
+
+    Raises
+    ------
+    InputError
+        Unknown source or key.
+    """
+    known = sources()
+    if spec.source not in known:
+        raise InputError(f"{spec.text}: unknown source {spec.source!r}; known are {', '.join(sorted(known))}")
+    source = known[spec.source]
+    allowed = ("weights", "layer", "random", *source.options)
+    for key in spec.options:
+        if key not in allowed:
+            raise InputError(f"{spec.text}: unknown key {key!r}; {spec.source}: takes {', '.join(allowed)}")
+    return source
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """All sources by prefix: ours, then those of installed packages.
+
+    Raises
+    ------
+    InputError
+        A package's source cannot be imported, is no source, or claims a prefix that is taken.
+    """
+    found: dict[str, Source] = {
+        source.prefix: source
+        for source in (PackageSource(), PythonSource(), TimmSource(), TorchvisionSource())
+    }
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):
+        where = (
+            f"entry point {point.name!r} ({point.value}) of {point.dist.name if point.dist else 'a package'}"
+        )
+        try:
+            loaded = point.load()
+            source = loaded() if isinstance(loaded, type) else loaded
+        except Exception as error:
+            raise InputError(
+                f"{where} cannot be loaded: {error!r}; repair or uninstall that package"
+            ) from error
+        if not isinstance(source, Source) or source.prefix != point.name:
+            raise InputError(f"{where} is no source named {point.name!r}; repair or uninstall that package")
+        if point.name in found:
+            raise InputError(f"{where}: the prefix {point.name!r} is taken; repair or uninstall that package")
+        found[point.name] = source
+    return found

@@ -1,0 +1,87 @@
+"""`python:<module>:<factory>`: networks that the user's own code makes.
+
+The factory is called without arguments and returns a `torch.nn.Module`, or a pair of one and a `Preprocess`. Without a
+`Preprocess` the input is 224 x 224 (or `size=`), RGB, ImageNet mean and std. The module is looked for as `python -m`
+would: in the current folder first. It runs only with `--trust-code`.
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from modelatlas.errors import InputError, ModelError
+from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.spec import ModelSpec
+
+__all__ = ["PythonSource"]
+
+
+class PythonSource:
+    """The user's own code."""
+
+    prefix = "python"
+    summary = "python:<module>:<factory>, your own code (needs --trust-code)"
+    options = ("size",)
+    runs_user_code = True
+
+    def names(self) -> Sequence[str]:
+        """Nothing: any importable module may hold a factory."""
+        return ()
+
+    def card(self, spec: ModelSpec) -> ModelCard:
+        """Card with the name and the input's size; the rest is known once the code ran."""
+        _module_and_factory(spec)
+        size = spec.options.get("size", "224")
+        if not re.fullmatch(r"[1-9][0-9]{0,4}", size):
+            raise InputError(f"{spec.text}: size={size} is no number of pixels; give one as in size=224")
+        return ModelCard(name=spec.text, spec=spec.text, input=Preprocess(height=int(size), width=int(size)))
+
+    def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
+        """Call the factory; `pretrained` is its own business."""
+        module_name, factory_name = _module_and_factory(spec)
+        with _current_folder_first():
+            try:
+                module = importlib.import_module(module_name)
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    f"{spec.text}: no module {error.name!r} in the current folder or installed; "
+                    "run from the folder that holds it, or install it"
+                ) from error
+        factory = getattr(module, factory_name, None)
+        if not callable(factory):
+            raise InputError(f"{spec.text}: {module_name} has no callable {factory_name!r}")
+        made = factory()
+        if isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], Preprocess):
+            network, preprocess = made
+            network.preprocess = preprocess
+            made = network
+        if not isinstance(made, nn.Module):
+            raise ModelError(
+                spec.text,
+                f"{factory_name}() returned {type(made).__name__}; it must return a torch.nn.Module, "
+                "or a pair of one and a modelatlas.zoo.Preprocess",
+            )
+        return made
+
+
+def _module_and_factory(spec: ModelSpec) -> tuple[str, str]:
+    module, colon, factory = spec.name.partition(":")
+    if not colon or not factory.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise InputError(f"{spec.text}: give module and factory, as in python:my_nets:make_resnet")
+    return module, factory
+
+
+@contextmanager
+def _current_folder_first() -> Iterator[None]:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)

@@ -1,0 +1,151 @@
+"""State dicts: read from files that cannot run code, checked, put into a network, digested."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from modelatlas.errors import ModelError
+
+__all__ = ["check_finite", "load_into", "read_state_dict", "weights_digest"]
+
+_WRAPPERS: Final = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+    "state_dict_ema",
+    "params_ema",
+    "params",
+)
+_PREFIXES: Final = ("module.", "_orig_mod.", "model.")
+
+
+def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
+    """Tensors by name from a safetensors file or a torch checkpoint that holds nothing but plain data.
+
+    A state dict inside a checkpoint (`state_dict`, `model`, ...) is found; `module.` and like prefixes that all
+    names share stay, `load_into` tries without them.
+
+    Raises
+    ------
+    ModelError
+        No such file, not a checkpoint, damaged, or a pickle that wants to run code.
+    """
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path, model)
+    except FileNotFoundError as error:
+        raise ModelError(model, f"there is no weights file {path}; check weights=") from error
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(
+            model, f"{path} is no readable checkpoint ({_first_line(error)}); fetch or save it again"
+        ) from error
+    state = _unwrap(content)
+    if state is None:
+        raise ModelError(
+            model,
+            f"{path} holds no state dict (names to tensors): save one with torch.save(model.state_dict(), ...) "
+            "or as safetensors",
+        )
+    return state
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, path: Path) -> None:
+    """Put a state dict into a network; every name and shape must fit.
+
+    Raises
+    ------
+    ModelError
+        Naming the first name that does not fit.
+    """
+    own = module.state_dict()
+    for prefix in ("", *_PREFIXES):
+        candidate = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+        if candidate.keys() == own.keys():
+            break
+    else:
+        candidate = dict(state)
+    missing, foreign = sorted(own.keys() - candidate.keys()), sorted(candidate.keys() - own.keys())
+    misfits = [name for name in candidate if name in own and candidate[name].shape != own[name].shape]
+    if missing or foreign or misfits:
+        raise ModelError(
+            model, f"{path} does not fit the network: {_what_differs(missing, foreign, misfits)}"
+        )
+    module.load_state_dict(candidate)
+
+
+def check_finite(module: nn.Module, *, model: str) -> None:
+    """Refuse weights with NaN or infinity; infinities in buffers (attention masks) are fine.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such tensor and how many there are.
+    """
+    bad = [name for name, tensor in module.named_parameters() if not bool(torch.isfinite(tensor).all())]
+    bad += [name for name, tensor in module.named_buffers() if bool(torch.isnan(tensor).any())]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ModelError(
+            model, f"weights contain NaN or infinity in {bad[0]!r}{more}: use another checkpoint"
+        )
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 (hex) over a network's state dict: names, types, shapes and bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _torch_load(path: Path, model: str) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            model,
+            f"{path} is a pickle that wants to run code or is none at all ({_first_line(error)}); it was not read. "
+            "Save the weights alone, torch.save(model.state_dict(), ...) or safetensors, where you trust its origin",
+        ) from error
+
+
+def _unwrap(content: Any) -> dict[str, Tensor] | None:
+    for _ in range(3):
+        if not isinstance(content, Mapping):
+            return None
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors and len(tensors) == len(content):
+            return tensors
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            return None
+        content = inner
+    return None
+
+
+def _what_differs(missing: list[str], foreign: list[str], misfits: list[str]) -> str:
+    told = [
+        f"{len(names)} {what} (first: {names[0]!r})"
+        for names, what in (
+            (missing, "names missing"),
+            (foreign, "names unknown"),
+            (misfits, "shapes differ"),
+        )
+        if names
+    ]
+    return "; ".join(told) + ". Is it the checkpoint of another architecture or number of classes?"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:200]
