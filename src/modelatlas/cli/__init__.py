@@ -1,1 +1,1 @@
-"""The command line: each command parses and delegates; `render` prints; `app` turns errors into exit codes."""
+"""The command line: commands parse and delegate, `render` prints, `app` turns errors into exit codes."""

@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         render.error("interrupted: what was finished is kept; run the same command again to go on")
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has gone, which is no failure of ours; keep Python from flushing into it at exit.
+        # The pipe's reader has gone: no failure of ours; keep Python from flushing into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _UsageError as problem:

@@ -25,7 +25,7 @@ def is_quiet() -> bool:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Console for results (stdout) or for everything else (stderr), found anew so that tests can redirect them."""
+    """Console on stdout (results) or stderr (all else), made anew so that it follows redirection."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
