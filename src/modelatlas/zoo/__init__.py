@@ -2,15 +2,16 @@
 
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
-from modelatlas.zoo.loading import LoadedModel, architecture, card, load
+from modelatlas.zoo.loading import LoadedModel, architecture, card, fetch_weights, load
 from modelatlas.zoo.preprocess import Preprocess
-from modelatlas.zoo.source import ENTRY_POINT_GROUP, Source, source_for, sources
+from modelatlas.zoo.source import ENTRY_POINT_GROUP, FetchingSource, Source, source_for, sources
 from modelatlas.zoo.spec import ModelSpec
 from modelatlas.zoo.weights import weights_digest
-from modelatlas.zoo.zoofile import Zoo, ZooEntry, builtin_zoos, read_zoo
+from modelatlas.zoo.zoofile import Zoo, ZooEntry, builtin_zoos, find_model, read_zoo
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "FetchingSource",
     "LoadedModel",
     "ModelCard",
     "ModelSpec",
@@ -23,6 +24,8 @@ __all__ = [
     "builtin_zoos",
     "card",
     "declare_missing_ops",
+    "fetch_weights",
+    "find_model",
     "load",
     "read_zoo",
     "source_for",

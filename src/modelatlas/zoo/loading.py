@@ -1,6 +1,7 @@
 """From a spec to a card, and to a network that is ready to be charted."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -8,11 +9,11 @@ from torch import nn
 from modelatlas.errors import InputError, ModelAtlasError, ModelError
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
-from modelatlas.zoo.source import Source, source_for
+from modelatlas.zoo.source import FetchingSource, Source, source_for
 from modelatlas.zoo.spec import ModelSpec
 from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, weights_digest
 
-__all__ = ["LoadedModel", "architecture", "card", "load"]
+__all__ = ["LoadedModel", "architecture", "card", "fetch_weights", "load"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,38 @@ def load(spec: ModelSpec | str, *, trust_code: bool = False) -> LoadedModel:
     )
 
 
+def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Path]:
+    """Have a model's weights on this machine before they are needed.
+
+    Parameters
+    ----------
+    file
+        Archive or weights file that was got by hand; for sources that keep their files in our cache.
+
+    Returns
+    -------
+        Paths in our cache; empty where the source's library keeps its own (timm, torchvision), which is filled.
+
+    Raises
+    ------
+    InputError
+        `file` is given and the source takes none.
+    FetchError, ModelError
+        As `load`.
+    """
+    parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
+    source = source_for(parsed)
+    if isinstance(source, FetchingSource):
+        return [source.fetch(parsed, file=file)]
+    if file is not None:
+        raise InputError(
+            f"{parsed.text}: {parsed.source}: keeps its own cache; name your file in the spec, "
+            f"as in '{parsed.source}:{parsed.name}?weights={file}'"
+        )
+    load(parsed)
+    return []
+
+
 def architecture(spec: ModelSpec | str, *, trust_code: bool = False) -> tuple[ModelCard, nn.Module]:
     """Card with parameters counted, and the network with whatever weights cost no download (for `zoo show`, `layers`).
 
@@ -132,8 +165,8 @@ def _finished_card(source: Source, spec: ModelSpec, module: nn.Module) -> ModelC
             f"{spec.text}: there is no layer {known.layer!r}; `modelatlas zoo layers '{spec.text}'` lists them"
         )
     counted = sum(parameter.numel() for parameter in module.parameters())
-    own = module.preprocess if isinstance(getattr(module, "preprocess", None), Preprocess) else known.input
-    return replace(known, parameters=counted, input=own)
+    own = getattr(module, "preprocess", None)  # how a user's factory says what its network expects
+    return replace(known, parameters=counted, input=own if isinstance(own, Preprocess) else known.input)
 
 
 def _with_options(known: ModelCard, spec: ModelSpec) -> ModelCard:

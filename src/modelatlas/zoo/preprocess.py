@@ -2,9 +2,9 @@
 
     v = range[0] + (range[1] - range[0]) * u / 255,    x = (v - mean) / std,    u in 0..255 after the resize
 
-The resize is Pillow's bilinear filter, whose support grows with the shrinking factor (so it averages areas, it does
-not skip pixels); an input that is not square stretches the square. A source's crop fraction is not used: every
-model sees the same field of view.
+The resize is Pillow's bilinear filter, whose support grows with the shrinking factor (so it averages
+areas, it does not skip pixels); an input that is not square stretches the square. A source's crop
+fraction is not used: every model sees the same field of view.
 """
 
 from dataclasses import asdict, dataclass
@@ -48,6 +48,7 @@ class Preprocess:
     channel_order: ChannelOrder = "RGB"
 
     def __post_init__(self) -> None:
+        """Refuse what no network can take."""
         if self.channel_order not in get_args(ChannelOrder):
             raise InputError(
                 f"channel_order is {self.channel_order!r}; it must be one of {get_args(ChannelOrder)}"

@@ -1,13 +1,15 @@
 """Sources: one module each behind a small protocol; third parties add theirs by entry point.
 
-A source turns a spec into a card (data, nothing loaded) and into a network. What is common to all, options, seeds,
-own checkpoints, checks of weights, is done once in `loading`. An entry point in the group `modelatlas.sources`
-names an object of this protocol, or a class that makes one without arguments; its name is the prefix of its specs.
+A source turns a spec into a card (data, nothing loaded) and into a network. What is common to all,
+options, seeds, own checkpoints, checks of weights, is done once in `loading`. An entry point in the group
+`modelatlas.sources` names an object of this protocol, or a class that makes one without arguments; its
+name is the prefix of its specs.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from torch import nn
@@ -20,7 +22,7 @@ from modelatlas.zoo.sources.timm import TimmSource
 from modelatlas.zoo.sources.torchvision import TorchvisionSource
 from modelatlas.zoo.spec import ModelSpec
 
-__all__ = ["ENTRY_POINT_GROUP", "Source", "source_for", "sources"]
+__all__ = ["ENTRY_POINT_GROUP", "FetchingSource", "Source", "source_for", "sources"]
 
 ENTRY_POINT_GROUP: Final = "modelatlas.sources"
 
@@ -55,7 +57,7 @@ class Source(Protocol):
         ...
 
     def card(self, spec: ModelSpec) -> ModelCard:
-        """What is known without loading or fetching anything.
+        """Tell what is known without loading or fetching anything.
 
         Raises
         ------
@@ -72,6 +74,15 @@ class Source(Protocol):
         ModelError, FetchError
             It cannot be built, or its weights cannot be had.
         """
+        ...
+
+
+@runtime_checkable
+class FetchingSource(Source, Protocol):
+    """A source that keeps its weights in our cache."""
+
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+        """Have the weights in the cache, from where they come or from a file got by hand."""
         ...
 
 

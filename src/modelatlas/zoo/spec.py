@@ -1,7 +1,7 @@
 """Model specs: `<source>:<name>[?key=value&...]`, one line of text that names a model.
 
-The name may hold colons (`python:pkg.nets:make`) and, before the `?`, anything else; values may hold `=` and `?`.
-Nothing is percent-decoded: what is typed is what is meant.
+The name may hold colons (`python:pkg.nets:make`) and, before the `?`, anything else; values may hold `=`
+and `?`. Nothing is percent-decoded: what is typed is what is meant.
 """
 
 import re

