@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_digest", "fingerprint"]
+__all__ = ["bytes_digest", "file_digest", "fingerprint"]
 
 
 def fingerprint(value: Any) -> str:
@@ -26,3 +26,8 @@ def file_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def bytes_digest(data: bytes) -> str:
+    """SHA-256 (hex) of bytes at hand."""
+    return hashlib.sha256(data).hexdigest()

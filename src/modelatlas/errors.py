@@ -64,7 +64,12 @@ class ModelError(ModelAtlasError):
 
 
 class ProbeError(ModelAtlasError):
-    """A probe image or manifest cannot be used."""
+    """A probe image cannot be used."""
+
+    def __init__(self, image: str, reason: str) -> None:
+        self.image = image
+        self.reason = reason
+        super().__init__(f"{image}: {reason}")
 
 
 class StoreError(ModelAtlasError):

@@ -1,0 +1,186 @@
+"""Opening a probe: list the pool, check what it holds, order it by seed, take the first usable images.
+
+The order. Images that were cut from one photograph form a group; every other image is a group of its own.
+Groups are ordered by SHA-256(seed, group), the images within one by SHA-256(seed, id), and the probe takes
+the first image of every group, then the second of every group that has one, and so on. So no image's place
+depends on how many are asked for (the first 100 are a prefix of the first 400), the order is the same on
+every machine and with every version of every library, and the first images show as many photographs as there
+are.
+"""
+
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from modelatlas._ids import fingerprint
+from modelatlas.errors import InputError, ProbeError
+from modelatlas.probe.ahead import in_order
+from modelatlas.probe.builtin import builtin_folder, builtin_probes
+from modelatlas.probe.files import checksum, read_picture
+from modelatlas.probe.folder import list_pictures
+from modelatlas.probe.manifest import read_manifest
+from modelatlas.probe.probe import LeftOut, Probe, ProbeImage, Progress
+
+__all__ = ["in_seed_order", "open_probe"]
+
+_RULE: Final = "ordered by SHA-256 of the seed and the image's id, photographs in turn; the first usable ones"
+_WORKERS: Final = min(8, os.cpu_count() or 1)
+
+
+def open_probe(
+    probe: str | Path, *, images: int | None = None, seed: int = 0, progress: Progress | None = None
+) -> Probe:
+    """Open a set of images.
+
+    Every file of the pool is read once for its checksum; only as many are decoded as it takes to find
+    `images` usable ones. Of files with equal bytes the first by name counts: a picture that is in twice would
+    weigh double in every mean and make every interval too narrow.
+
+    Parameters
+    ----------
+    probe
+        A built-in probe's name, a folder of pictures (read to any depth), or a manifest (a JSON file). A
+        `Path` is never a built-in name. A manifest keeps its own order: `seed` does not count.
+    images
+        How many to take, at most; all by default.
+    seed
+        Orders the pool.
+    progress
+        Called with what is being done, how many are done, and of how many.
+
+    Raises
+    ------
+    InputError
+        No such probe, nothing usable in it, a manifest that is malformed or whose files are missing or
+        changed.
+    FetchError
+        The packages of a built-in probe cannot be fetched.
+    """
+    if images is not None and images < 1:
+        raise InputError(f"{images} images were asked for; a probe needs at least 1")
+    report = progress or (lambda stage, done, total: None)
+    if isinstance(probe, str) and probe in builtin_probes():
+        folder = builtin_folder(probe, progress=report)
+        return _from_manifest(folder / "manifest.json", images=images, seed=seed, progress=report)
+    path = Path(probe)
+    if path.is_dir():
+        return _from_folder(path, images=images, seed=seed, progress=report)
+    if path.is_file():
+        return _from_manifest(path, images=images, seed=None, progress=report)
+    close = difflib.get_close_matches(str(probe), builtin_probes(), n=1)
+    raise InputError(
+        f"{probe}: no folder, manifest or built-in probe of that name"
+        + (f"; did you mean {close[0]}?" if close else f"; built in: {', '.join(builtin_probes())}")
+    )
+
+
+def in_seed_order(pool: Sequence[ProbeImage], *, seed: int) -> list[ProbeImage]:
+    """Order images as the head of this module says."""
+    groups: dict[str, list[ProbeImage]] = defaultdict(list)
+    for image in pool:
+        groups[image.photograph or image.id].append(image)
+    ranked = [
+        sorted(groups[name], key=lambda image: fingerprint([seed, "image", image.id]))
+        for name in sorted(groups, key=lambda name: fingerprint([seed, "group", name]))
+    ]
+    deepest = max(map(len, ranked), default=0)
+    return [group[turn] for turn in range(deepest) for group in ranked if turn < len(group)]
+
+
+def _from_folder(folder: Path, *, images: int | None, seed: int, progress: Progress) -> Probe:
+    found, left_out = list_pictures(folder)
+    if not found and not left_out:
+        raise InputError(f"{folder}: no file with a picture's extension (.jpg, .png, .tif, ...) in it")
+    candidates = [ProbeImage(name, path, "", 0, 0, 0) for name, path in found.items()]
+    pool: dict[str, ProbeImage] = {}
+    for image, trouble in _with_checksums(candidates, progress):
+        if trouble is not None:
+            left_out.append(LeftOut(image.id, trouble.reason))
+        elif (twin := pool.setdefault(image.sha256, image)) is not image:
+            left_out.append(LeftOut(image.id, f"same bytes as {twin.id}"))
+    probe = Probe(
+        name=folder.resolve().name,
+        images=tuple(in_seed_order(list(pool.values()), seed=seed)),
+        digest="",
+        left_out=tuple(left_out),
+        root=folder,
+        source=f"the folder {folder.resolve().name}",
+        rule=_RULE,
+        seed=seed,
+        pool=len(pool),
+    )
+    return _first_usable(probe, images=images, progress=progress)
+
+
+def _from_manifest(path: Path, *, images: int | None, seed: int | None, progress: Progress) -> Probe:
+    """Open a manifest; with a seed (a built-in probe's) its images are ordered by it."""
+    probe = read_manifest(path)
+    wrong = [
+        trouble.args[0] if trouble is not None else f"{image.id}: has changed since the manifest was written"
+        for (image, trouble), listed in zip(
+            _with_checksums(probe.images, progress), probe.images, strict=True
+        )
+        if trouble is not None or image.sha256 != listed.sha256
+    ]
+    if wrong:
+        raise InputError(
+            f"{path}: {len(wrong)} of {len(probe)} images cannot be used as listed ({'; '.join(wrong[:3])}"
+            f"{'; ...' if len(wrong) > 3 else ''}): put the files back, or build the probe again"
+        )
+    if seed is not None:
+        probe = replace(probe, images=tuple(in_seed_order(probe.images, seed=seed)), seed=seed, rule=_RULE)
+    return _first_usable(probe, images=images, progress=progress)
+
+
+def _with_checksums(
+    images: Sequence[ProbeImage], progress: Progress
+) -> list[tuple[ProbeImage, ProbeError | None]]:
+    """Read every file once: each image with checksum and size, or with what is wrong with its file."""
+
+    def one(image: ProbeImage) -> tuple[ProbeImage, ProbeError | None]:
+        try:
+            sha256, size = checksum(image.path, name=image.id)
+        except ProbeError as trouble:
+            return image, trouble
+        return replace(image, sha256=sha256, bytes=size), None
+
+    done = []
+    with closing(in_order(one, images, workers=_WORKERS, ahead=4 * _WORKERS)) as results:
+        for result in results:
+            done.append(result)
+            progress("reading", len(done), len(images))
+    return done
+
+
+def _first_usable(probe: Probe, *, images: int | None, progress: Progress) -> Probe:
+    """Decode a probe's pool in its order until `images` are usable; seal it with its digest."""
+    wanted = len(probe) if images is None else min(images, len(probe))
+    usable: list[ProbeImage] = []
+    left_out = list(probe.left_out)
+
+    def one(image: ProbeImage) -> ProbeImage | ProbeError:
+        try:
+            picture = read_picture(image.path, name=image.id, sha256=image.sha256)
+        except ProbeError as trouble:
+            return trouble
+        return replace(image, width=picture.width, height=picture.height)
+
+    with closing(in_order(one, probe.images, workers=_WORKERS, ahead=2 * _WORKERS)) as results:
+        for result in results:
+            if isinstance(result, ProbeError):
+                left_out.append(LeftOut(result.image, result.reason))
+            else:
+                usable.append(result)
+                progress("decoding", len(usable), wanted)
+            if len(usable) == wanted:
+                break
+    if not usable:
+        first = f" (the first: {left_out[0].item}: {left_out[0].reason})" if left_out else ""
+        raise InputError(f"{probe.name}: none of its {len(left_out)} pictures can be used{first}")
+    pool = [[image.id, image.sha256] for image in probe.images]
+    return replace(probe, images=tuple(usable), digest=fingerprint(pool), left_out=tuple(left_out))
