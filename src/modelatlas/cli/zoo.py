@@ -11,7 +11,7 @@ from modelatlas.cli.command import AsJson, command, group
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modelatlas.zoo import ModelCard, Preprocess
+    from modelatlas.zoo import Preprocess
 
 __all__ = ["app", "fetch", "layers", "list_models", "show"]
 
@@ -139,7 +139,7 @@ def _short_cards(zoo: str) -> list[dict[str, Any]]:
 
 
 def _complete(spec: Any, *, trust_code: bool) -> dict[str, Any]:
-    """Card as plain values; what only the network can tell is read off its architecture, without a download."""
+    """Card as plain values; what only the network can tell is read off its architecture, untrained."""
     from modelatlas.attribution import candidate_layers
     from modelatlas.zoo import architecture, card
 

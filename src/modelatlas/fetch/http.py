@@ -206,7 +206,7 @@ def _check(url: str, part: Path, expected: str | None, *, stated: bool) -> None:
         whose = "stated by its card" if stated else "recorded at the first download"
         raise FetchError(
             f"{url}: SHA-256 is {digest}, not {expected.lower()} as {whose}: the file has changed at its "
-            "origin or was damaged on the way; it was removed. Run again; if it stays so, the new file needs a new card"
+            "origin or was damaged on the way; it was removed. Run again; if it stays so, it needs a new card"
         )
 
 

@@ -63,8 +63,8 @@ def fetch_package(registry: Registry, name: str, version: str, *, sha256: str | 
             digest = file_digest(archive)
             if sha256 is not None and digest != sha256.lower():
                 raise FetchError(
-                    f"{name} {version} ({registry}): SHA-256 of {archive.name} is {digest}, not {sha256.lower()} "
-                    "as its card states; it was not used. Another build was served: check the client's index"
+                    f"{name} {version} ({registry}): SHA-256 of {archive.name} is {digest}, not "
+                    f"{sha256.lower()} as its card states; it was not used: check the client's index settings"
                 )
             final = folder / archive.name
             os.replace(archive, final)  # noqa: PTH105
@@ -97,8 +97,9 @@ def _run_client(registry: Registry, name: str, version: str, folder: Path) -> Pa
         telling = [
             line for line in said if line.lower().startswith(("error", "npm err", "npm error", "e:"))
         ] or said
+        last = (telling or ["no message"])[-1]
         raise FetchError(
-            f"{what} could not fetch it (status {done.returncode}: {(telling or ['no message'])[-1][:300]}); check "
+            f"{what} could not fetch it (status {done.returncode}: {last[:300]}); check "
             "the network and the client's settings, or get the archive by hand and name it with "
             "`zoo fetch NAME --from FILE`"
         )
@@ -135,6 +136,6 @@ def _found(client: str, registry: Registry, name: str, version: str) -> str:
 
 def _without_client(registry: Registry, name: str, version: str) -> str:
     return (
-        f"{name} {version} comes from the {registry} registry, whose client {_CLIENT[registry]!r} is not installed "
-        "here: install it, or get the archive elsewhere and name it with `zoo fetch NAME --from FILE`"
+        f"{name} {version} comes from the {registry} registry, whose client {_CLIENT[registry]!r} is not "
+        "installed here: install it, or get the archive and name it with `zoo fetch NAME --from FILE`"
     )

@@ -52,7 +52,7 @@ class ModelCard:
     input
         Size, range, mean, std, channel order.
     layer, layer_shape
-        Target layer (dotted) and the shape of its output without the batch axis; None: chosen when it is charted.
+        Target layer (dotted) and the shape of its output without the batch axis; None: chosen when charted.
     weights
         Files; empty for untrained weights and for the user's own code.
     trained

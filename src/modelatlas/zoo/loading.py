@@ -101,7 +101,7 @@ def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Pa
 
     Returns
     -------
-        Paths in our cache; empty where the source's library keeps its own (timm, torchvision), which is filled.
+        Paths in our cache; empty where the source's library fills a cache of its own (timm, torchvision).
 
     Raises
     ------
@@ -124,7 +124,7 @@ def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Pa
 
 
 def architecture(spec: ModelSpec | str, *, trust_code: bool = False) -> tuple[ModelCard, nn.Module]:
-    """Card with parameters counted, and the network with whatever weights cost no download (for `zoo show`, `layers`).
+    """Make card, parameters counted, and the network with whatever weights cost no download.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def _finished_card(source: Source, spec: ModelSpec, module: nn.Module) -> ModelC
     known = _with_options(source.card(spec), spec)
     if known.layer is not None and known.layer not in dict(module.named_modules()):
         raise InputError(
-            f"{spec.text}: there is no layer {known.layer!r}; `modelatlas zoo layers '{spec.text}'` lists them"
+            f"{spec.text}: no layer {known.layer!r} in it; `modelatlas zoo layers '{spec.text}'` lists them"
         )
     counted = sum(parameter.numel() for parameter in module.parameters())
     own = getattr(module, "preprocess", None)  # how a user's factory says what its network expects

@@ -31,8 +31,8 @@ _PREFIXES: Final = ("module.", "_orig_mod.", "model.")
 def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
     """Tensors by name from a safetensors file or a torch checkpoint that holds nothing but plain data.
 
-    A state dict inside a checkpoint (`state_dict`, `model`, ...) is found; `module.` and like prefixes that all
-    names share stay, `load_into` tries without them.
+    A state dict inside a checkpoint (`state_dict`, `model`, ...) is found; prefixes that all names share
+    (`module.`) stay, `load_into` tries without them.
 
     Raises
     ------
@@ -45,14 +45,14 @@ def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
         raise ModelError(model, f"there is no weights file {path}; check weights=") from error
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         raise ModelError(
-            model, f"{path} is no readable checkpoint ({_first_line(error)}); fetch or save it again"
+            model, f"{path} is no readable checkpoint ({_first_line(error)}); save it again"
         ) from error
     state = _unwrap(content)
     if state is None:
         raise ModelError(
             model,
-            f"{path} holds no state dict (names to tensors): save one with torch.save(model.state_dict(), ...) "
-            "or as safetensors",
+            f"{path} holds no state dict (names to tensors): save model.state_dict() "
+            "with torch.save or as safetensors",
         )
     return state
 
@@ -66,19 +66,20 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, pat
         Naming the first name that does not fit.
     """
     own = module.state_dict()
-    for prefix in ("", *_PREFIXES):
-        candidate = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
-        if candidate.keys() == own.keys():
-            break
-    else:
-        candidate = dict(state)
-    missing, foreign = sorted(own.keys() - candidate.keys()), sorted(candidate.keys() - own.keys())
+    # a step counter that inference does not read, and that older checkpoints lack
+    needed = {name for name in own if not name.endswith("num_batches_tracked")}
+    candidate = dict(state)
+    for prefix in _PREFIXES:
+        stripped = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        if needed <= stripped.keys() and not needed <= candidate.keys():
+            candidate = stripped
+    missing, foreign = sorted(needed - candidate.keys()), sorted(candidate.keys() - own.keys())
     misfits = [name for name in candidate if name in own and candidate[name].shape != own[name].shape]
     if missing or foreign or misfits:
         raise ModelError(
             model, f"{path} does not fit the network: {_what_differs(missing, foreign, misfits)}"
         )
-    module.load_state_dict(candidate)
+    module.load_state_dict(candidate, strict=False)
 
 
 def check_finite(module: nn.Module, *, model: str) -> None:
@@ -114,8 +115,8 @@ def _torch_load(path: Path, model: str) -> Any:
     except pickle.UnpicklingError as error:
         raise ModelError(
             model,
-            f"{path} is a pickle that wants to run code or is none at all ({_first_line(error)}); it was not read. "
-            "Save the weights alone, torch.save(model.state_dict(), ...) or safetensors, where you trust its origin",
+            f"{path} wants to run code, or is no pickle ({_first_line(error)}); it was not read. "
+            "Save the weights alone (torch.save(model.state_dict(), ...), safetensors) where you trust it",
         ) from error
 
 

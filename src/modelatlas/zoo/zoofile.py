@@ -66,7 +66,8 @@ def read_zoo(zoo: str | Path) -> Zoo:
     Raises
     ------
     InputError
-        Nothing of that kind, no TOML, an unknown or missing key, a wrong type, a name that is not allowed or stands twice.
+        Nothing of that kind, no TOML, an unknown or missing key, a wrong type, a name that is not allowed or
+        stands twice.
     """
     text = str(zoo)
     path = Path(text).expanduser()
@@ -77,7 +78,7 @@ def read_zoo(zoo: str | Path) -> Zoo:
         return _from_toml(content, where=f"built-in zoo {text}", default_name=text, base=None)
     if ":" not in text:
         raise InputError(
-            f"{text!r} is no built-in zoo ({', '.join(builtin_zoos())}), no zoo file that is there, and no model "
+            f"{text!r} is no built-in zoo ({', '.join(builtin_zoos())}), no zoo file that is there, no model "
             "spec (those look like timm:resnet18)"
         )
     specs = [ModelSpec.parse(part.strip()) for part in text.split(",") if part.strip()]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from modelatlas.zoo.packaged.onnx_graph import OnnxGraph, read_graph
 
-__all__ = ["layout", "orientation", "text_detection"]
+__all__ = ["page_layout", "page_orientation", "text_detection"]
 
 _LAYOUT_HEADS: Final = ("conv2d_153.tmp_0", "conv2d_158.tmp_0", "conv2d_163.tmp_0", "conv2d_168.tmp_0")
 
@@ -33,21 +33,24 @@ class Orientation(nn.Module):
 
 
 def text_detection(weights: Path) -> nn.Module:
-    """[N, 3, H, W], multiples of 32 -> logits [N, 1, H, W]; their sigmoid says where text is."""
+    """Build the text detector: [N, 3, H, W], multiples of 32 -> logits of text [N, 1, H, W]."""
     return read_graph(weights, outputs=["p2o.Add.281"], model="package:text-detection")[0]
 
 
-def layout(weights: Path) -> nn.Module:
-    """[N, 3, 800, 608] -> four maps [N, 10 + 32, H/s, W/s] at strides 8, 16, 32, 64: logits of 10 classes, box sides."""
+def page_layout(weights: Path) -> nn.Module:
+    """Build the layout network.
+
+    [N, 3, 800, 608] -> maps [N, 10 + 32, H/s, W/s] at strides s = 8, 16, 32, 64: 10 class logits, box sides.
+    """
     return read_graph(weights, outputs=_LAYOUT_HEADS, model="package:page-layout")[0]
 
 
-def orientation(weights: Path) -> nn.Module:
+def page_orientation(weights: Path) -> nn.Module:
     """Build the page-orientation network."""
     graph, arrays = read_graph(
         weights, outputs=["p2o.pd_op.hardswish.27.0"], model="package:page-orientation"
     )
-    # dropout's "Mul" by 1 - p was exported as the scale of inference (downgrade_in_infer); it goes into the weights
+    # dropout was exported as a factor 1 - p (Paddle's downgrade_in_infer): it goes into the weights
     scale = float(arrays["helper.constant.0"].reshape(-1)[0])
     weight = torch.tensor(arrays["linear_0.w_0_deepcopy_144"]) * scale
     return Orientation(graph, weight, torch.tensor(arrays["linear_0.b_0_deepcopy_145"]))

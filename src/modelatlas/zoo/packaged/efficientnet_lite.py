@@ -39,7 +39,7 @@ class SameConv2d(nn.Conv2d):
         )
         if height or width:
             input = F.pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return super().forward(input)
+        return super().forward(input)  # type: ignore[no-any-return]
 
 
 class InvertedResidual(nn.Module):
@@ -69,7 +69,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """[N, 3, 224, 224] -> logits [N, 1000]; `features` [N, 1280, 7, 7] is the last convolutional layer's output."""
+    """[N, 3, 224, 224] -> logits [N, 1000]; `features`, [N, 1280, 7, 7], ends the convolutional part."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -57,11 +57,11 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape is kept."""
-        return x + super().forward(x)  # type: ignore[no-any-return]
+        return x + super().forward(x)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class StyleTransfer(nn.Module):
-    """[N, 3, H, W] in 0..1, multiples of 4 -> stylised picture as logits, same shape; `res` is [N, 32, H/4, W/4]."""
+    """[N, 3, H, W] in 0..1, multiples of 4 -> stylised picture as logits; `res` is [N, 32, H/4, W/4]."""
 
     def __init__(self) -> None:
         super().__init__()

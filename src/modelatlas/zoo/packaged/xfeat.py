@@ -32,7 +32,7 @@ class BasicLayer(nn.Module):
 
 
 class XFeat(nn.Module):
-    """[N, 3, H, W], H and W multiples of 32 -> features [N, 64, H/8, W/8], keypoint logits [N, 65, ...], reliability."""
+    """[N, 3, H, W], multiples of 32 -> features [N, 64, H/8, W/8], keypoint logits, reliability."""
 
     def __init__(self) -> None:
         super().__init__()

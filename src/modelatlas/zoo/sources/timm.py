@@ -37,9 +37,7 @@ class TimmSource:
         config = _config(spec)
         channels, height, width = config.input_size
         if channels != 3:
-            raise InputError(
-                f"{spec.text}: takes {channels} input channels; only networks for RGB images are charted"
-            )
+            raise InputError(f"{spec.text}: takes {channels} input channels; only RGB networks are charted")
         return ModelCard(
             name=spec.text,
             spec=spec.text,
@@ -64,8 +62,8 @@ class TimmSource:
         except Exception as error:  # the hub's client has had errors of many bases
             said = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise FetchError(
-                f"{spec.text}: its weights could not be fetched ({said}); check the network, or name a file of "
-                "yours with ?weights=FILE, or chart it untrained with ?random=0"
+                f"{spec.text}: its weights could not be fetched ({said}); check the network, or name a file "
+                "of yours with ?weights=FILE, or chart it untrained with ?random=0"
             ) from error
 
 
@@ -75,7 +73,7 @@ def _timm() -> ModuleType:
         import timm
     except ModuleNotFoundError as error:
         raise MissingExtraError("timm", extra="timm", needed_for="the source timm:") from error
-    return timm  # type: ignore[no-any-return]
+    return timm
 
 
 def _config(spec: ModelSpec) -> Any:

@@ -66,8 +66,8 @@ class TorchvisionSource:
             network = _models().get_model(spec.name, weights=weights)
         except (OSError, RuntimeError) as error:
             raise FetchError(
-                f"{spec.text}: its weights could not be fetched ({str(error)[:200]}); check the network, or name "
-                "a file of yours with ?weights=FILE, or chart it untrained with ?random=0"
+                f"{spec.text}: its weights could not be fetched ({str(error)[:200]}); check the network, or "
+                "name a file of yours with ?weights=FILE, or chart it untrained with ?random=0"
             ) from error
         assert isinstance(network, nn.Module)
         return network
