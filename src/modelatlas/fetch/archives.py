@@ -5,7 +5,9 @@ read). Names with a root, a drive or `..` and anything that is not a plain file 
 and the bytes that really come out are counted, not those that the archive's table claims.
 """
 
+import gzip
 import hashlib
+import lzma
 import os
 import tarfile
 import tempfile
@@ -25,10 +27,13 @@ _AR_MAGIC: Final = b"!<arch>\n"
 _DAMAGED: Final = (
     zipfile.BadZipFile,
     tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
     zlib.error,
     EOFError,
-    RuntimeError,
+    RuntimeError,  # an encrypted member
     NotImplementedError,
+    ValueError,
 )
 
 
@@ -112,11 +117,15 @@ def _clean(archive: Path, member: str) -> str:
 
 def _plain_files(archive: Path, *, wanted: set[str] | None = None) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Yield cleaned name and open stream of each wanted plain file (None: of all, without streams)."""
+    with _damage_named(archive):
+        yield from (_zip_files if zipfile.is_zipfile(archive) else _tar_files)(archive, wanted)
+
+
+@contextmanager
+def _damage_named(archive: Path) -> Iterator[None]:
+    """Turn what the archive libraries raise on damage into our error."""
     try:
-        if zipfile.is_zipfile(archive):
-            yield from _zip_files(archive, wanted)
-        else:
-            yield from _tar_files(archive, wanted)
+        yield
     except _DAMAGED as error:
         raise FetchError(
             f"{archive}: cannot be read as an archive ({error}); remove it and fetch it again"
@@ -169,6 +178,11 @@ def _tar_stream(archive: Path) -> Iterator[IO[bytes]]:
     raise tarfile.ReadError("a Debian package without data.tar")
 
 
+def _read(archive: Path, stream: IO[bytes]) -> bytes:
+    with _damage_named(archive):
+        return stream.read(_BLOCK)
+
+
 def _write(
     archive: Path, name: str, stream: IO[bytes], dest: Path, *, sha256: str | None, max_bytes: int
 ) -> None:
@@ -179,7 +193,7 @@ def _write(
     handle, beside = tempfile.mkstemp(dir=dest.parent, prefix=f".{dest.name}-")
     try:
         with os.fdopen(handle, "wb") as out:
-            while block := stream.read(_BLOCK):
+            while block := _read(archive, stream):
                 written += len(block)
                 if written > max_bytes:
                     raise FetchError(

@@ -97,7 +97,7 @@ def download(
         try:
             dest.parent.mkdir(parents=True, exist_ok=True)
             if not resume:
-                part.unlink(missing_ok=True)
+                _discard(part)
             _transfer_with_retries(url, part, max_bytes=max_bytes, progress=progress, timeout=timeout)
             _check(url, part, expected, stated=sha256 is not None)
             if expected is None:
@@ -153,7 +153,7 @@ def _transfer(url: str, part: Path, *, max_bytes: int, progress: Progress | None
             _copy(url, answer, part, start=start, total=total, max_bytes=max_bytes, progress=progress)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is as long as the file, or longer: begin anew
-            part.unlink(missing_ok=True)
+            _discard(part)
             raise _BrokenOffError("the part at hand does not fit the file") from error
         raise FetchError(f"{url}: the server answered {error.code} {error.reason}; {_by_hand()}") from error
     except urllib.error.URLError as error:
@@ -176,6 +176,8 @@ def _copy(
     with part.open("ab" if start else "wb") as stream:
         while block := answer.read(_BLOCK):
             done += len(block)
+            if done > max_bytes:
+                _discard(part)
             _refuse_large(url, done, max_bytes)
             stream.write(block)
             if progress is not None:
@@ -202,12 +204,17 @@ def _refuse_large(url: str, size: int, max_bytes: int) -> None:
 def _check(url: str, part: Path, expected: str | None, *, stated: bool) -> None:
     digest = file_digest(part)
     if expected is not None and digest != expected.lower():
-        part.unlink()
+        _discard(part)
         whose = "stated by its card" if stated else "recorded at the first download"
         raise FetchError(
             f"{url}: SHA-256 is {digest}, not {expected.lower()} as {whose}: the file has changed at its "
             "origin or was damaged on the way; it was removed. Run again; if it stays so, it needs a new card"
         )
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _validator_file(part).unlink(missing_ok=True)
 
 
 def _by_hand() -> str:
