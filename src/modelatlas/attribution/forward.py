@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.record import Recorder
 from modelatlas.errors import AttributionError
@@ -55,7 +56,13 @@ class _LayerReachedError(BaseException):
 
 
 def run_to_layer(
-    model: nn.Module, images: Tensor, layer: str, *, record: bool, stop_after: int | None = None
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    *,
+    record: bool,
+    stop_after: int | None = None,
+    around: TorchFunctionMode | None = None,
 ) -> Tape:
     """Run `model` on `images` and keep the graph from them to `layer`.
 
@@ -67,6 +74,8 @@ def run_to_layer(
         Take the notes that the modified pass needs.
     stop_after
         End the forward pass once the layer has returned so many times; None runs it to the end.
+    around
+        Mode that sees the model's calls before the recorder does.
 
     Raises
     ------
@@ -100,7 +109,7 @@ def run_to_layer(
     source = entry.grad_fn
     handle = model.get_submodule(layer).register_forward_hook(catch)
     try:
-        with recorder or nullcontext():
+        with recorder or nullcontext(), around or nullcontext():
             model(entry)
     except _LayerReachedError:
         pass

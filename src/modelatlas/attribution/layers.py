@@ -2,9 +2,10 @@
 
 The features that a network ends with are what other tasks can use: for a classifier, the last layer that
 still has spatial extent (or tokens), before pooling, flattening and the head; for a dense network, its
-bottleneck: the widest layer at the smallest extent. The rule takes the last run module of that kind, the
-outermost one where several return the same tensor, and goes back while the sum over its units is constant (a
-LayerNorm's output).
+bottleneck: the widest layer at the smallest extent. A module that starts in the second half of the pass and
+returns a vector is a head, and its inside no features. The rule takes the last run module of that kind, the
+outermost one where several return the same tensor, and goes back while the sum over its units is constant
+(a LayerNorm's output).
 """
 
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ class _Run:
     module: nn.Module
     shape: tuple[int, ...]
     same: bool  # returned the very tensor that the module before it returned
+    late: bool  # began in the second half of the forward pass
 
     @property
     def extent(self) -> int:
@@ -93,7 +95,7 @@ def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
         runs = _trace(model, images[:1])
         for run, reason in _in_order(runs):
             facts = layer_facts(model, images[:1], run.name)
-            if not facts.dead:
+            if not facts.dead and not facts.normalised:
                 return TargetLayer(run.name, facts.shape, reason)
     raise AttributionError("no layer of the model has a sum that depends on the image: name one with `layer`")
 
@@ -120,31 +122,41 @@ def _is_norm(module: nn.Module) -> bool:
 
 def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
     runs: dict[str, _Run] = {}
+    starts: dict[str, int] = {}
     previous: list[Any] = [None]
+    returned = [0]
     names = {module: name for name, module in model.named_modules()}
 
+    def begin(module: nn.Module, args: Any) -> None:
+        starts[names[module]] = returned[0]
+
     def note(module: nn.Module, args: Any, output: Any) -> None:
+        returned[0] += 1
         tensor = first_tensor(output)
         if tensor is None:
             return
         name = names[module]
         runs.pop(name, None)
-        runs[name] = _Run(name, module, tuple(tensor.shape[1:]), tensor is previous[0])
+        runs[name] = _Run(name, module, tuple(tensor.shape[1:]), tensor is previous[0], False)
         previous[0] = tensor
 
-    handles = [module.register_forward_hook(note) for module in names]
+    handles = [module.register_forward_pre_hook(begin) for module in names]
+    handles += [module.register_forward_hook(note) for module in names]
     try:
         with torch.no_grad():
             model(image.clone())
     finally:
         for handle in handles:
             handle.remove()
+    for run in runs.values():
+        run.late = starts[run.name] > returned[0] / 2
     return list(runs.values())
 
 
 def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
     """Modules worth trying, best first, with the reason."""
-    spatial = [run for run in runs if run.extent > 1]
+    heads = tuple(f"{run.name}." for run in runs if run.late and run.extent == 1)
+    spatial = [run for run in runs if run.extent > 1 and not run.name.startswith(heads)]
     dense = bool(runs) and runs[-1].extent > 1 and len(runs[-1].shape) == 3
     if dense:
         smallest = min(run.extent for run in spatial)

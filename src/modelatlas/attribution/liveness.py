@@ -17,10 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from modelatlas.attribution.forward import Tape, run_to_layer
+from modelatlas.attribution.nonlinear import node_name
+from modelatlas.attribution.rules import SHAPE_ONLY
 
 __all__ = ["LayerFacts", "layer_facts"]
 
 _DEAD_BELOW: Final = 1e-5
+_NORMS: Final = frozenset({"NativeLayerNormBackward", "NativeGroupNormBackward", "NativeBatchNormBackward"})
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,15 @@ class LayerFacts:
         How often it runs in one forward pass.
     shape
         Of its units, without the batch axis.
+    normalised
+        Whether it returns the output of a layer, group or instance norm, perhaps scaled and shifted.
     live_share
         |grad sum(u)| / |grad sum(r * u)|, without unit; NaN where both are zero or one is not finite.
     """
 
     calls: int
     shape: tuple[int, ...]
+    normalised: bool
     live_share: float
 
     @property
@@ -62,7 +68,7 @@ def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
     known = _known.setdefault(model, {})
     if key not in known:
         tape = run_to_layer(model, image, layer, record=False)
-        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _live_share(tape))
+        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _normalised(tape), _live_share(tape))
     return known[key]
 
 
@@ -70,6 +76,19 @@ def _state(model: nn.Module) -> int:
     """Hash what changes when a weight does: in place, or by taking another's place."""
     tensors = (*model.parameters(), *model.buffers())
     return hash(tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
+
+
+def _normalised(tape: Tape) -> bool:
+    node = tape.units.grad_fn
+    while node is not None and node is not tape.source:
+        name = node_name(node)
+        if name in _NORMS:
+            return bool(getattr(node, "_saved_training", True))  # BatchNorm is affine in evaluation mode
+        sources = [source for source, _ in node.next_functions if source is not None]
+        if name not in SHAPE_ONLY and not (name in ("MulBackward", "AddBackward") and len(sources) == 1):
+            return False
+        node = sources[0]
+    return False
 
 
 def _live_share(tape: Tape) -> float:

@@ -15,6 +15,7 @@ stand here:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -23,11 +24,19 @@ from torch import Tensor
 from modelatlas.attribution.nonlinear import ELEMENTWISE, node_name
 from modelatlas.errors import AttributionError
 
-__all__ = ["Edge", "Pull", "Step", "step"]
+__all__ = ["SHAPE_ONLY", "Pull", "Reach", "Step", "step"]
 
 Edge = tuple[Any, int]  # a node and which of its outputs
 Grads = Sequence[Tensor | None]
 Pull = Callable[[Any, Grads], Grads]
+
+
+class Reach(IntEnum):
+    """What the values of a node depend on, as the modified pass sees it."""
+
+    NOTHING = 0
+    CONSTANTS = 1  # additive constants alone, where `budget` asks for their share
+    IMAGE = 2
 
 
 class Step(NamedTuple):
@@ -41,7 +50,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(f"{name}Backward" for name in text.split())
 
 
-_SHAPE_ONLY: Final = _names(
+SHAPE_ONLY: Final = _names(
     "Alias AsStrided Chunk Clone Diagonal Expand Flip Lift LiftFresh NarrowCopy Permute PinMemory Repeat "
     "ReshapeAlias ReshapeCopy Roll Rot90 Select Slice Split SplitWithSizes Squeeze T ToCopy Transpose "
     "Unbind Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView Unsqueeze View PixelShuffle PixelUnshuffle "
@@ -72,6 +81,7 @@ _BILINEAR: Final = _names(
     "MkldnnConvolution MkldnnLinear Mm Mv SlowConv2D SlowConv3D SlowConvDilated2D SlowConvDilated3D "
     "SlowConvTranspose2D SlowConvTranspose3D Vdot"
 )
+_MATRIX: Final = _names("Bmm Mm")
 _ATTENTION: Final = _names(
     "ScaledDotProductCudnnAttention ScaledDotProductEfficientAttention ScaledDotProductFlashAttention "
     "ScaledDotProductFlashAttentionForCpu ScaledDotProductFusedAttentionOverrideable"
@@ -84,7 +94,7 @@ _SHIFTS: Final = frozenset({"AddBackward", "SubBackward", "RsubBackward"})
 _SCALES: Final = frozenset({"MulBackward", "DivBackward", "NegBackward"})
 
 
-def step(node: Any, active: Mapping[Any, bool], name: str) -> Step:
+def step(node: Any, reach: Mapping[Any, Reach], name: str) -> Step:
     """Rule for `node`, whose inputs are already known to depend on the image or not.
 
     Raises
@@ -92,14 +102,14 @@ def step(node: Any, active: Mapping[Any, bool], name: str) -> Step:
     AttributionError
         No rule for this operation; it is named.
     """
-    live = tuple(i for i, (source, _) in enumerate(node.next_functions) if active.get(source, False))
+    live = tuple(i for i, (source, _) in enumerate(node.next_functions) if reach.get(source))
     if not live:
         return Step((), None)
-    if name in _SHAPE_ONLY or name in _RESAMPLE or name in _PLAIN:
+    if name in SHAPE_ONLY or name in _RESAMPLE or name in _PLAIN:
         return Step(live, _plain)
     rule = _RULES.get(name)
     if rule is not None:
-        return rule(node, live, active)
+        return rule(node, live, reach)
     if name in ELEMENTWISE or name in _NOTED_ONLY:
         return Step(live[:1], None)
     raise AttributionError(
@@ -123,7 +133,7 @@ def _scaled(factor: float) -> Pull:
 _half: Final = _scaled(0.5)
 
 
-def _constant(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _constant(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     return Step((), None)
 
 
@@ -135,12 +145,12 @@ def _source(node: Any, position: int) -> Edge:
 def _through_views(edge: Edge) -> Any:
     """Node that made the values behind views of them."""
     node = edge[0]
-    while node_name(node) in _SHAPE_ONLY:
+    while node_name(node) in SHAPE_ONLY:
         node = node.next_functions[0][0]
     return node
 
 
-def _is_gate(edge: Edge, active: Mapping[Any, bool]) -> bool:
+def _is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
     """Whether an input is a sigmoid or hard sigmoid, perhaps reshaped, scaled or shifted by constants.
 
     1 + tanh(u) = 2 sigmoid(2u), 1 + erf(u) and a clamped value are the same thing written by hand: they count
@@ -151,17 +161,17 @@ def _is_gate(edge: Edge, active: Mapping[Any, bool]) -> bool:
         name = node_name(node)
         if name in _GATES or (shifted and name in _S_SHAPED):
             return True
-        live = [source for source, _ in node.next_functions if active.get(source, False)]
+        live = [source for source, _ in node.next_functions if reach.get(source, 0) == Reach.IMAGE]
         if len(live) != 1:
             return False
         if name in _SHIFTS or name in _SCALES:
             shifted = shifted or name in _SHIFTS or name == "DivBackward"
-        elif name not in _SHAPE_ONLY and name not in _RESAMPLE:
+        elif name not in SHAPE_ONLY and name not in _RESAMPLE:
             return False
         node = live[0]
 
 
-def _is_function_of(edge: Edge, argument: Edge, active: Mapping[Any, bool]) -> bool:
+def _is_function_of(edge: Edge, argument: Edge, reach: Mapping[Any, Reach]) -> bool:
     """Whether an input is an element-wise function of `argument` and of constants alone."""
     todo, steps = [edge], 0
     while todo:
@@ -171,23 +181,26 @@ def _is_function_of(edge: Edge, argument: Edge, active: Mapping[Any, bool]) -> b
         name = node_name(here[0])
         if (name not in ELEMENTWISE and name not in _SHIFTS and name not in _SCALES) or steps > 16:
             return False
-        todo.extend(source for source in here[0].next_functions if active.get(source[0], False))
+        todo.extend(source for source in here[0].next_functions if reach.get(source[0], 0) == Reach.IMAGE)
         steps += 1
     return True
 
 
-def _product(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
-    if len(live) == 1:
-        return Step(live, _times_other(live[0]))
-    first, second = _source(node, 0), _source(node, 1)
-    for mine, other, position in ((first, second, 0), (second, first, 1)):
-        if mine != other and _is_function_of(other, mine, active):
-            return Step((position,), None)
-    gates = _is_gate(first, active), _is_gate(second, active)
-    if gates[0] != gates[1]:
-        signal = int(gates[0])
-        return Step((signal,), _times_other(signal))
-    return Step(live, _half)
+def _carriers(node: Any, factors: tuple[int, ...], reach: Mapping[Any, Reach]) -> tuple[int, ...]:
+    """Those of a product's factors that relevance goes through: not gates, not what is constant here."""
+    carriers = tuple(i for i in factors if reach[_source(node, i)[0]] == Reach.IMAGE) or factors
+    signals = tuple(i for i in carriers if not _is_gate(_source(node, i), reach))
+    return signals or carriers
+
+
+def _product(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    if len(live) == 2:
+        first, second = _source(node, 0), _source(node, 1)
+        for mine, other, position in ((first, second, 0), (second, first, 1)):
+            if mine != other and _is_function_of(other, mine, reach):
+                return Step((position,), None)
+    carriers = _carriers(node, live, reach)
+    return Step(carriers, _half if len(carriers) == 2 else _times_other(carriers[0]))
 
 
 def _times_other(position: int) -> Pull:
@@ -201,35 +214,40 @@ def _times_other(position: int) -> Pull:
     return pull
 
 
-def _bilinear(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
-    addend = 0 if node_name(node).startswith(("Add", "Badd")) else None
-    factors = tuple(i for i in live if i != addend)[:2]
-    if node_name(node).startswith(("Conv", "Cudnn", "Slow", "Linear", "Mkldnn")):
-        factors = tuple(i for i in live if i < 2)  # the third input is the bias
-    if len(factors) < 2:
-        return Step(live, _plain)
-    gates = [_is_gate(_source(node, i), active) for i in factors]
-    if gates[0] != gates[1]:
-        return Step(tuple(i for i in live if i != factors[gates.index(True)]), _plain)
+def _bilinear(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    name = node_name(node)
+    places = (1, 2) if name.startswith(("Add", "Badd")) else (0, 1)  # before or after what is added
+    factors = tuple(i for i in live if i in places)
+    carriers = _carriers(node, factors, reach) if factors else ()
+    inputs = tuple(i for i in live if i not in factors or i in carriers)
+    if len(carriers) < 2:
+        return Step(inputs, _one_factor(carriers[0]) if name in _MATRIX and len(factors) == 2 else _plain)
 
     def pull(node: Any, grads: Grads) -> Grads:
         found = _plain(node, grads)
         return [g * 0.5 if i in factors and g is not None else g for i, g in enumerate(found)]
 
-    return Step(live, pull)
+    return Step(inputs, pull)
 
 
-def _addcmul(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
-    return _bilinear(node, live, active)
+def _one_factor(position: int) -> Pull:
+    """Backward of a matrix product to one factor; autograd's would compute both."""
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        if position == 0:
+            return (grads[0] @ node._saved_mat2.mH, None)
+        return (None, node._saved_self.mH @ grads[0])
+
+    return pull
 
 
-def _quotient(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
-    if 0 not in live or (1 in live and _is_softmax(node, active)):
+def _quotient(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    if 0 not in live or (1 in live and _is_softmax(node, reach)):
         return Step((), None)
     return Step((0,), lambda node, grads: (grads[0] / node._saved_other.conj(), None))
 
 
-def _is_softmax(quotient: Any, active: Mapping[Any, bool]) -> bool:
+def _is_softmax(quotient: Any, reach: Mapping[Any, Reach]) -> bool:
     """Whether a quotient is exp(x) / sum(exp(x))."""
     above = _through_views(_source(quotient, 0))
     below = _through_views(_source(quotient, 1))
@@ -238,7 +256,7 @@ def _is_softmax(quotient: Any, active: Mapping[Any, bool]) -> bool:
     return _through_views(_source(below, 0)) is above
 
 
-def _exponential(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _exponential(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     argument = _through_views(_source(node, 0))
     if node_name(argument) == "LogSoftmaxBackward":
         return Step((), None)
@@ -247,7 +265,7 @@ def _exponential(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -
     return Step(live, None)
 
 
-def _pow(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _pow(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     if node.name() != "PowBackward0":
         return Step((1,), None) if live == (1,) or node.name() == "PowBackward2" else Step((0,), None)
     exponent = float(node._saved_exponent)
@@ -256,20 +274,20 @@ def _pow(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
     return Step(live, _half) if exponent == 2 else Step(live, None)
 
 
-def _first(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _first(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Only the first input carries values: the others say where to read them."""
     return Step((0,), _plain) if 0 in live else Step((), None)
 
 
-def _attention(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _attention(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     return Step((2,), _plain) if 2 in live else Step((), None)
 
 
-def _degree_two(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _degree_two(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     return Step(live, _half)
 
 
-def _layer_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _layer_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     def pull(node: Any, grads: Grads) -> Grads:
         grad, axes = grads[0], tuple(range(-len(node._saved_normalized_shape), 0))
         assert grad is not None
@@ -281,7 +299,7 @@ def _layer_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) ->
     return Step((0,), pull)
 
 
-def _rms_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _rms_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     def pull(node: Any, grads: Grads) -> Grads:
         grad = grads[0]
         assert grad is not None
@@ -292,7 +310,7 @@ def _rms_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> S
     return Step((0,), pull)
 
 
-def _group_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _group_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     def pull(node: Any, grads: Grads) -> Grads:
         grad, images, groups = grads[0], node._saved_N, node._saved_group
         assert grad is not None
@@ -304,7 +322,7 @@ def _group_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) ->
     return Step((0,), pull)
 
 
-def _batch_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _batch_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Affine with running statistics; with those of its input (instance norm), the scale is a constant."""
     if not getattr(node, "_saved_training", True):
         return Step((0,), _plain)
@@ -321,7 +339,7 @@ def _batch_norm(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) ->
     return Step((0,), pull)
 
 
-def _glu(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
+def _glu(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     def pull(node: Any, grads: Grads) -> Grads:
         _, gate = node._saved_self.chunk(2, node._saved_dim)
         signal = grads[0] * gate.sigmoid()
@@ -330,12 +348,12 @@ def _glu(node: Any, live: tuple[int, ...], active: Mapping[Any, bool]) -> Step:
     return Step((0,), pull)
 
 
-Rule = Callable[[Any, tuple[int, ...], Mapping[Any, bool]], Step]
+Rule = Callable[[Any, tuple[int, ...], Mapping[Any, Reach]], Step]
 _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(_BILINEAR, _bilinear),
     **dict.fromkeys(_names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
     **dict.fromkeys(_ATTENTION, _attention),
-    "AddcmulBackward": _addcmul,
+    "AddcmulBackward": _bilinear,
     "CudnnBatchNormBackward": _batch_norm,
     "CudnnGridSamplerBackward": _first,
     "DivBackward": _quotient,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modelatlas.attribution.nonlinear import ELEMENTWISE, OVERLOADS, Point, chain_factor, node_name
 from modelatlas.attribution.record import Recorder
-from modelatlas.attribution.rules import Step, step
+from modelatlas.attribution.rules import Reach, Step, step
 from modelatlas.errors import AttributionError
 
 __all__ = ["modified_gradient"]
@@ -35,6 +35,9 @@ def modified_gradient(
 
     Parameters
     ----------
+    sources
+        Node of the images first; others (of additive constants) do not change what counts as a product or a
+        gate.
     recorder
         What was noted during the forward pass.
     observe
@@ -63,11 +66,11 @@ def modified_gradient(
 
 def _plan(root: Any, sources: tuple[Any, ...]) -> dict[Any, Step]:
     """Rule of every node through which relevance can flow, inputs before outputs."""
-    active: dict[Any, bool] = dict.fromkeys(sources, True)
+    reach: dict[Any, Reach] = dict.fromkeys(sources, Reach.CONSTANTS) | {sources[0]: Reach.IMAGE}
     steps: dict[Any, Step] = {}
     for node in _inputs_first(root, stop=frozenset(sources)):
-        rule = step(node, active, node_name(node))
-        active[node] = bool(rule.inputs)
+        rule = step(node, reach, node_name(node))
+        reach[node] = max((reach[node.next_functions[i][0]] for i in rule.inputs), default=Reach.NOTHING)
         steps[node] = rule
     return steps
 
