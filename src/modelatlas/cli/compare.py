@@ -42,7 +42,7 @@ def compare(
         seed=seed,
     )
     if figures is not None:
-        from modelatlas.report.evaluation_figures import draw_comparison
+        from modelatlas.report.comparison_figures import draw_comparison
 
         for path in draw_comparison(result, figures, titles=(ours.title, theirs.title)):
             render.note(f"drawn: {path}")

@@ -40,8 +40,8 @@ class Evaluation:
         Of a second reference as a prediction of the first; None without one.
     against
         Ours minus another prediction's, by quantity, over the same sources and targets; None without one.
-    other
-        The other prediction, with the reference's names.
+    other, other_scores
+        The other prediction, with the reference's names, and its scores; None without one.
     ignored
         Names that were not used, of the prediction (`affinity`) and of the `reference`.
     seed, draws
@@ -58,6 +58,7 @@ class Evaluation:
     noise_ceiling: Scores | None = None
     against: Mapping[str, Difference] | None = None
     other: TransferTable | None = None
+    other_scores: Scores | None = None
     seed: int = 0
     draws: int = DRAWS
 
@@ -66,6 +67,11 @@ class Evaluation:
         """Expected precision of a random order, at every K: relevant / candidates, averaged over targets."""
         candidates = self.scores.candidates[self.scores.candidates > 0]
         return float(np.mean(np.minimum(self.relevant, candidates) / candidates))
+
+    @property
+    def known(self) -> TransferTable:
+        """The reference, NaN where the prediction does not know the pair."""
+        return _masked(self.measured, np.isnan(self.predicted.values))
 
     @property
     def most_candidates(self) -> int:
@@ -121,25 +127,23 @@ def evaluate(
     options: dict[str, Any] = {
         "sources": measured.sources, "targets": measured.targets, "relevant": relevant
     }  # fmt: skip
-    known = _masked(measured, np.isnan(predicted.values)).values
+    known = _masked(measured, np.isnan(predicted.values))
     scores = score(predicted.values, measured.values, **options)
+    other_scores = None if other is None else score(other.values, measured.values, **options)
     return Evaluation(
-        predicted,
-        measured,
-        relevant,
-        scores,
-        score(fixed_list(measured.values), known, **options),
-        oracle_scores(scores, relevant=relevant),
-        _ignored(prediction, reference, names, measured),
-        None
-        if noise_reference is None
-        else _noise(noise_reference, _masked(measured, np.isnan(known)), options),
-        None
-        if other is None
-        else _differences(scores, score(other.values, measured.values, **options), draws, seed),
-        other,
-        seed,
-        draws,
+        predicted=predicted,
+        measured=measured,
+        relevant=relevant,
+        scores=scores,
+        fixed_list=score(fixed_list(measured.values), known.values, **options),
+        oracle=oracle_scores(scores, relevant=relevant),
+        ignored=_ignored(prediction, reference, names, measured),
+        noise_ceiling=None if noise_reference is None else _noise(noise_reference, known, options),
+        against=None if other_scores is None else _differences(scores, other_scores, draws, seed),
+        other=other,
+        other_scores=other_scores,
+        seed=seed,
+        draws=draws,
     )
 
 
