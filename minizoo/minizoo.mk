@@ -1,0 +1,35 @@
+# The maker of the mini-Taskonomy. `make minizoo-render` goes on from wherever it was stopped.
+# bpy has wheels for Python 3.11 only; MINIZOO_PYTHON names one if python3 is another.
+MINIZOO_PYTHON ?= python3.11
+MINIZOO_VENV := .cache/minizoo/venv
+MINIZOO := $(MINIZOO_VENV)/bin/python -m minizoo
+MINIZOO_WORKERS ?= 2
+
+.PHONY: minizoo-setup minizoo-render minizoo-status minizoo-sheets minizoo-tiny minizoo-commit
+
+$(MINIZOO_VENV)/.done: minizoo/requirements.txt
+	$(MINIZOO_PYTHON) -m venv $(MINIZOO_VENV)
+	$(MINIZOO_VENV)/bin/python -m pip install -q -r minizoo/requirements.txt
+	@touch $@
+
+minizoo-setup: $(MINIZOO_VENV)/.done
+	$(MINIZOO) fetch
+
+minizoo-render: minizoo-setup
+	nice -n 19 $(MINIZOO) render --workers $(MINIZOO_WORKERS)
+
+minizoo-status: $(MINIZOO_VENV)/.done
+	$(MINIZOO) status
+
+minizoo-sheets: $(MINIZOO_VENV)/.done
+	$(MINIZOO) sheet .cache/minizoo/sheets
+	$(MINIZOO) labels .cache/minizoo/sheets/labels.png
+
+minizoo-tiny: minizoo-setup
+	$(MINIZOO) render --tiny --workers 2
+	$(MINIZOO) status --tiny
+
+# Finished buildings only; a committed shard is never written again.
+minizoo-commit: minizoo-status
+	git add minizoo/views
+	git diff --cached --quiet -- minizoo/views || git commit -q -m "minizoo: add finished buildings" -- minizoo/views
