@@ -1,0 +1,169 @@
+"""Checkpoints: read without running code, put in strictly, digested by content."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from modelatlas.errors import ModelError
+from modelatlas.zoo import load, weights_digest
+from modelatlas.zoo.weights import check_finite, load_into, read_state_dict
+
+NET = "torchvision:squeezenet1_1"
+
+
+def net(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
+
+
+def put(state, path):
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
+def test_weights_survive_the_way_through_a_file(tmp_path, suffix):
+    path = put(net(1).state_dict(), tmp_path / f"w{suffix}")
+    other = net(2)
+    load_into(other, read_state_dict(path, model="m"), model="m", path=path)
+    assert weights_digest(other) == weights_digest(net(1)) != weights_digest(net(2))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state},
+        lambda state: {"checkpoint": 1, "model": {"state_dict": state}},
+        lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+        lambda state: {
+            name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")
+        },
+        lambda state: {
+            name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()
+        },
+    ],
+)
+def test_common_wrappings_of_a_state_dict(tmp_path, wrap):
+    path = put(wrap(net(1).state_dict()), tmp_path / "w.pt")
+    other = net(2)
+    load_into(other, read_state_dict(path, model="m"), model="m", path=path)
+    for ours, theirs in zip(other.parameters(), net(1).parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+class Evil:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (self.trace,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, save):
+    path, trace = tmp_path / "w.pt", tmp_path / "trace"
+    save({"state_dict": net().state_dict(), "more": Evil(str(trace))}, path)
+    with pytest.raises(ModelError, match=r"m: .*w.pt wants to run code.* not read.* safetensors") as caught:
+        read_state_dict(path, model="m")
+    assert caught.value.model == "m"
+    assert not trace.exists()
+    with pytest.raises(ModelError, match="wants to run code"):
+        load(f"{NET}?weights={path}")
+    assert not trace.exists()
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    for name, content in (("w.pt", b""), ("w2.pt", b"<html>"), ("w.safetensors", b"\x00" * 20)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=r"wants to run code, or is no pickle|no readable checkpoint"):
+            read_state_dict(tmp_path / name, model="m")
+    with pytest.raises(ModelError, match="there is no weights file"):
+        read_state_dict(tmp_path / "absent.pt", model="m")
+    with pytest.raises(ModelError, match="there is no weights file"):
+        read_state_dict(tmp_path / "absent.safetensors", model="m")
+    torch.save({"epoch": 3}, tmp_path / "w3.pt")
+    torch.save([1, 2], tmp_path / "w4.pt")
+    for name in ("w3.pt", "w4.pt"):
+        with pytest.raises(ModelError, match="holds no state dict"):
+            read_state_dict(tmp_path / name, model="m")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_truncated_checkpoint_is_said_to_be_unreadable(tmp_path, suffix):
+    path = put(net().state_dict(), tmp_path / f"w{suffix}")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"no readable checkpoint|is no pickle"):
+        read_state_dict(path, model="m")
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    state = net().state_dict()
+    for change, message in (
+        ({"0.weight": None}, r"1 names missing \(first: '0.weight'\)"),
+        ({"9.weight": torch.zeros(1)}, r"1 names unknown \(first: '9.weight'\)"),
+        ({"3.bias": torch.zeros(5)}, r"1 shapes differ \(first: '3.bias'\)"),
+    ):
+        changed = {name: tensor for name, tensor in (state | change).items() if tensor is not None}
+        other = net(2)
+        before = weights_digest(other)
+        with pytest.raises(ModelError, match=message):
+            load_into(other, changed, model="m", path=tmp_path / "w.pt")
+        assert weights_digest(other) == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    broken = load(f"{NET}?random=0").module
+    with torch.no_grad():
+        broken.get_parameter("classifier.1.bias")[3] = value
+    path = put(broken.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ModelError, match="NaN or infinity in 'classifier.1.bias'"):
+        load(f"{NET}?weights={path}")
+
+
+def test_infinity_in_a_buffer_is_a_mask_and_fine():
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    check_finite(module, model="m")
+    module.register_buffer("broken", torch.tensor([float("nan")]))
+    with pytest.raises(ModelError, match="'broken'"):
+        check_finite(module, model="m")
+
+
+@settings(max_examples=25, deadline=None)
+@given(index=st.integers(0, 107), bit=st.integers(0, 31))
+def test_every_bit_of_every_weight_counts_in_the_digest(index, bit):
+    module = net()
+    before = weights_digest(module)
+    flat = module[0].weight.data.view(torch.int32).view(-1)
+    flat[index] ^= int(np.int32(np.uint32(1 << bit)))
+    assert weights_digest(module) != before
+    flat[index] ^= int(np.int32(np.uint32(1 << bit)))
+    assert weights_digest(module) == before
+
+
+def test_the_digest_knows_names_shapes_and_types():
+    def of(name, tensor):
+        module = nn.Module()
+        module.register_buffer(name, tensor)
+        return weights_digest(module)
+
+    variants = [
+        of("a", torch.zeros(4)),
+        of("b", torch.zeros(4)),
+        of("a", torch.zeros(2, 2)),
+        of("a", torch.zeros(4, dtype=torch.int32)),
+        of("a", torch.zeros(2, dtype=torch.float64)),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert of("a", torch.zeros(4, dtype=torch.bfloat16)) != of("a", torch.zeros(4, dtype=torch.float16))
+    assert of("a", torch.arange(6.0).view(2, 3).T) == of("a", torch.arange(6.0).view(2, 3).T.contiguous())
