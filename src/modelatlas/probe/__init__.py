@@ -1,5 +1,6 @@
 """Probes: sets of unlabelled images that every model is shown."""
 
+from modelatlas.probe.build import build_probe
 from modelatlas.probe.builtin import builtin_probes
 from modelatlas.probe.opening import open_probe
 from modelatlas.probe.probe import Batch, LeftOut, Probe, ProbeImage, Progress, batches
@@ -11,6 +12,7 @@ __all__ = [
     "ProbeImage",
     "Progress",
     "batches",
+    "build_probe",
     "builtin_probes",
     "open_probe",
 ]
