@@ -4,6 +4,7 @@ All derive from `ModelAtlasError` and keep their parts as attributes. `exit_stat
 ends with: 2 where the input was wrong and nothing was run or written, 1 where something failed on the way.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ConflictError",
     "EmptyOverlapError",
     "FetchError",
+    "IncompleteError",
     "InputError",
     "LockedError",
     "MissingExtraError",
@@ -35,6 +37,15 @@ class InputError(ModelAtlasError):
 
 class ConflictError(InputError):
     """An atlas was made with another setting, probe or weights than those asked for now."""
+
+    def __init__(self, what: str, stored: object, asked: object) -> None:
+        self.what = what
+        self.stored = stored
+        self.asked = asked
+        super().__init__(
+            f"{what}: {stored} in this atlas, {asked} now; go back to the former, or choose another folder "
+            "with --out. Nothing was run or written"
+        )
 
 
 class LockedError(InputError):
@@ -78,6 +89,22 @@ class StoreError(ModelAtlasError):
 
 class FetchError(ModelAtlasError):
     """A download failed, is too large, or has another checksum than recorded."""
+
+
+class IncompleteError(ModelAtlasError):
+    """Nothing could be charted, or, under `--strict`, something was left out; what was finished is kept."""
+
+    def __init__(self, charted: Sequence[str], *, excluded: Mapping[str, str], left_out: int) -> None:
+        self.charted = tuple(charted)
+        self.excluded = dict(excluded)
+        self.left_out = left_out
+        lost = [f"{name}: {reason}" for name, reason in self.excluded.items()]
+        if left_out:
+            lost.append(f"{left_out} files of the probe were not used (atlas.json says why)")
+        head = "left out, and --strict was given" if charted else "no model could be charted"
+        super().__init__(
+            f"{head}: {'; '.join(lost)}. Repair them or leave them out with --exclude, and run again"
+        )
 
 
 class EmptyOverlapError(ModelAtlasError):

@@ -1,0 +1,151 @@
+"""`chart`: the main job in one call. Run, then figures and report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelatlas._types import METHODS
+from modelatlas.atlas import Atlas, open_atlas
+from modelatlas.errors import IncompleteError, InputError
+from modelatlas.probe import Probe, open_probe
+from modelatlas.run import ApartEngine, EngineMaker, Progress, Settings, chart_maps, silent
+from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
+
+__all__ = ["chart"]
+
+
+def chart(
+    zoo: str | Path | Zoo | Sequence[str],
+    probe: str | Path | Probe,
+    out: str | Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    images: int | None = None,
+    seed: int = 0,
+    grid: int = 64,
+    layer: str | None = None,
+    epsilon: float = 1e-4,
+    batch: int | str = "auto",
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    linkage: str = "single",
+    exclude: Sequence[str] = (),
+    strict: bool = False,
+    trust_code: bool = False,
+    engine: EngineMaker = ApartEngine,
+    progress: Progress = silent,
+) -> Atlas:
+    """Attribute, compare, cluster and draw the models of a zoo; mirrors `modelatlas chart`.
+
+    In a folder that holds an atlas it goes on: what is there is not computed again.
+
+    Parameters
+    ----------
+    zoo
+        A built-in zoo's name, a zoo file, specs joined by commas or in a list, or a `Zoo`.
+    probe
+        A built-in probe's name, a folder of images, a manifest, or a `Probe`.
+    out
+        The atlas folder.
+    methods
+        Attribution methods; all three by default.
+    images
+        How many probe images, from the first on; all by default.
+    seed
+        Of the order of the probe's images.
+    grid
+        Cells along each axis of a map.
+    layer
+        Target layer (dotted) of a single model.
+    epsilon
+        The eps of epsilon-lrp.
+    batch
+        Images a pass, 1 to 32, or "auto".
+    device
+        "auto", "cpu", "cuda", ...
+    precision
+        "float32" or "float64".
+    threads
+        Of torch.
+    linkage
+        Of the tree: single, complete, average, weighted, ward.
+    exclude
+        Names of models to leave alone.
+    strict
+        Raise at the end if a model or an image was left out.
+    trust_code
+        Allow models that bring code of their own.
+    engine
+        `run.ApartEngine` charts in a worker process, `run.HereEngine` in this one.
+    progress
+        Called with every `run.Event`.
+
+    Returns
+    -------
+        The atlas, with figures and report.
+
+    Raises
+    ------
+    InputError
+        Wrong input, a conflict with what is in the folder (`ConflictError`), or another writer
+        (`LockedError`); nothing was run or written.
+    IncompleteError
+        No model could be charted; with `strict`, something was left out.
+    StoreError
+        The folder cannot be read or written.
+
+    Examples
+    --------
+    >>> atlas = chart("demo", "photos", "my-atlas", images=60)            # doctest: +SKIP
+    >>> atlas.rank("efficientnet-lite0").head()                           # doctest: +SKIP
+    """
+    if batch != "auto" and not isinstance(batch, int):
+        raise InputError(f"batch {batch!r}: give a number of images, or auto")
+    settings = Settings(
+        methods=tuple(methods),
+        seed=seed,
+        grid=grid,
+        epsilon=epsilon,
+        batch=None if batch == "auto" else int(batch),
+        device=device,
+        precision=precision,
+        threads=threads,
+        linkage=linkage,
+    )
+    chosen = _zoo(zoo)
+    opened = probe if isinstance(probe, Probe) else open_probe(probe, images=images, seed=seed)
+    if isinstance(probe, Probe) and images is not None:
+        opened = probe.take(images)
+    folder = Path(out)
+    result = chart_maps(
+        chosen,
+        opened,
+        folder,
+        settings,
+        exclude=exclude,
+        layer=layer,
+        trust_code=trust_code,
+        engine=engine,
+        progress=progress,
+    )
+    atlas = open_atlas(folder)
+    if result.charted:
+        from modelatlas.report import draw_figures, write_report  # matplotlib, only now
+
+        draw_figures(atlas, folder)
+        write_report(atlas, folder)
+    if not result.charted or (strict and (result.excluded or result.left_out)):
+        raise IncompleteError(result.charted, excluded=result.excluded, left_out=result.left_out)
+    return atlas
+
+
+def _zoo(zoo: str | Path | Zoo | Sequence[str]) -> Zoo:
+    if isinstance(zoo, Zoo):
+        return zoo
+    if isinstance(zoo, str | Path):
+        return read_zoo(zoo)
+    entries = tuple(ZooEntry(name=spec, spec=ModelSpec.parse(spec)) for spec in zoo)
+    names = [entry.name for entry in entries]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"two models are called {twice!r}: give each once")
+    return Zoo(name="specs", entries=entries)

@@ -1,0 +1,44 @@
+"""The same machine, the same numbers: threads, kernels and precision are pinned while maps are computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from modelatlas.errors import InputError
+
+__all__ = ["choose_device", "pinned"]
+
+
+def choose_device(asked: str) -> torch.device:
+    """Find the device of that name; `auto` is a CUDA device where there is one, else the CPU.
+
+    Raises
+    ------
+    InputError
+        No such device here.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"device {asked!r} cannot be used here ({reason}): take auto or cpu") from error
+    return device
+
+
+@contextmanager
+def pinned(threads: int | None) -> Iterator[None]:
+    """Fix the number of threads and the choice of kernels, forbid TF32; all is put back at the end."""
+    cudnn = torch.backends.cudnn
+    before = (torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before[1:]

@@ -1,0 +1,178 @@
+"""The engine with a worker process, so that a model that takes its process down is one exclusion.
+
+The worker is a plain `python` with our own small talk over its pipes, not `multiprocessing`: a script that
+calls `chart` at its top level is not run again in the worker, and torch is imported once per run. Down go
+pickles (our own tasks and probe), up come lines of JSON (the worker runs foreign code). The worker dies
+when its pipe closes, so it does not outlive this process however that ends.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from modelatlas import errors
+from modelatlas.errors import ModelError
+from modelatlas.probe import Probe
+from modelatlas.run.events import Event, Progress, silent
+from modelatlas.run.task import ModelTask, planned
+
+__all__ = ["ApartEngine"]
+
+_TAIL = 4000
+
+
+class _Died(Exception):  # noqa: N818 - a message between two methods, not an error that anybody sees
+    """The worker ended without an answer."""
+
+    def __init__(self, status: int, said: str) -> None:
+        self.status = status
+        self.said = said
+        super().__init__(status)
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was killed from outside, as the kernel does when memory runs out."""
+        return self.status == -getattr(signal, "SIGKILL", 9)
+
+    def __str__(self) -> str:
+        if self.status < 0:
+            try:
+                how = f"by {signal.Signals(-self.status).name}"
+            except ValueError:
+                how = f"by signal {-self.status}"
+        else:
+            how = f"with exit status {self.status}"
+        last = next((line.strip() for line in reversed(self.said.splitlines()) if line.strip()), "")
+        return f"its process ended {how}" + (f" ({last[:200]})" if last else "")
+
+
+class ApartEngine:
+    """Charts in a worker process, started at first need and again after it died.
+
+    Parameters
+    ----------
+    root
+        The atlas folder.
+    probe
+        What every model is shown.
+    """
+
+    def __init__(self, root: Path, probe: Probe) -> None:
+        self._root, self._probe = root, probe
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def chart(self, task: ModelTask, progress: Progress) -> None:
+        """Chart what is missing of one model; a worker that was killed is given half the batch, then given up."""
+        batch, lost = None, 0
+
+        def told(event: Event) -> None:
+            nonlocal batch
+            if event.kind in ("started", "halved"):
+                batch = event.batch
+            progress(event)
+
+        while True:
+            try:
+                self._ask("chart", task, told)
+            except _Died as died:
+                lost += 1
+                if not died.killed or batch == 1 or (batch is None and lost > 1):
+                    more = ", as when memory runs out" if died.killed else ""
+                    raise ModelError(task.name, f"{died}{more}") from died
+            else:
+                return
+            if batch is not None:
+                batch //= 2
+                progress(Event("halved", task.name, total=task.images, batch=batch))
+            task = planned(
+                self._root, replace(task, batch=batch), [image.sha256 for image in self._probe.images]
+            )
+
+    def identify(self, task: ModelTask) -> str:
+        """Give the digest of a model's weights."""
+        try:
+            return str(self._ask("identify", task, silent))
+        except _Died as died:
+            raise ModelError(task.name, str(died)) from died
+
+    def _ask(self, what: str, task: ModelTask, progress: Progress) -> Any:
+        """Send one piece of work and pass on what the worker tells until it answers."""
+        if self._worker is None:
+            self._worker = self._start()
+            self._send(self._worker, (self._root, self._probe))
+        worker = self._worker
+        self._send(worker, (what, task))
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            kind, value = json.loads(line)
+            if kind == "event":
+                progress(Event(**value))
+            elif kind == "answer":
+                return value
+            else:
+                raise getattr(errors, kind)(*value)
+        raise self._death()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start a worker with this process's import path; -P keeps the current folder from shadowing packages."""
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from modelatlas.run.engines.inside import main; main()"
+        )
+        self._stderr = tempfile.TemporaryFile()
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env={"CUBLAS_WORKSPACE_CONFIG": ":4096:8", **os.environ},
+        )
+
+    def _send(self, worker: subprocess.Popen[bytes], work: object) -> None:
+        assert worker.stdin is not None
+        try:
+            pickle.dump(work, worker.stdin)
+            worker.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._death() from error
+
+    def _death(self) -> _Died:
+        """Collect a worker that has ended: how, and its last words."""
+        worker, stderr = self._worker, self._stderr
+        assert worker is not None
+        assert stderr is not None
+        status = worker.wait()
+        stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _TAIL))
+        said = stderr.read().decode(errors="replace")
+        self._end()
+        return _Died(status, said)
+
+    def _end(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+            worker.wait()
+            for pipe in (worker.stdin, worker.stdout):
+                if pipe is not None:
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None

@@ -1,0 +1,70 @@
+"""What runs in the worker process of `apart`: reads work from its standard input, answers in lines of JSON.
+
+What models print goes to standard error, so that it cannot pass for an answer. Ctrl-C is the run's
+business. When the pipe closes, the run has ended, however it did, and so does this process, in the middle
+of whatever it does: every write is whole or absent.
+"""
+
+import json
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError
+from modelatlas.run.engines.here import HereEngine
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    work: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, work), daemon=True).start()
+    root, probe = work.get()
+    with HereEngine(Path(root), probe) as engine:
+        while True:
+            what, task = work.get()
+            try:
+                answer = (
+                    engine.identify(task)
+                    if what == "identify"
+                    else engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
+                )
+                _say(answers, "answer", answer)
+            except ModelAtlasError as error:
+                traceback.print_exc()
+                _say(answers, *_parts(error))
+
+
+def _receive(pipe: IO[bytes], work: "queue.SimpleQueue[Any]") -> None:
+    """Pass on what comes; end the process when nothing can come any more."""
+    while True:
+        try:
+            work.put(pickle.load(pipe))
+        except (EOFError, pickle.UnpicklingError):
+            os._exit(0)
+
+
+def _say(answers: IO[str], kind: str, value: object) -> None:
+    answers.write(json.dumps([kind, value]) + "\n")
+    answers.flush()
+
+
+def _parts(error: ModelAtlasError) -> tuple[str, list[object]]:
+    """Class name and arguments from which the run makes the error again."""
+    if isinstance(error, ModelError):
+        return "ModelError", [error.model, error.reason]
+    if isinstance(error, ProbeError):
+        return "ProbeError", [error.image, error.reason]
+    if isinstance(error, ConflictError):
+        return "ConflictError", [error.what, error.stored, error.asked]
+    return ("LockedError" if isinstance(error, LockedError) else "StoreError"), [str(error)]

@@ -1,0 +1,93 @@
+"""From stored maps to results: who is alive, affinity with intervals, tree. Reads the store in blocks."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool
+
+from modelatlas.space import AffinityAccumulator, dead_maps, tree
+from modelatlas.store import SHARD, Layout, MapReader, model_key, write_text
+
+__all__ = ["BOOTSTRAP", "Alive", "alive_maps", "too_dead", "write_results"]
+
+Alive = Mapping[str, Bool[np.ndarray, "model image"]]
+"""Method -> which maps are alive."""
+
+BOOTSTRAP: Final = {"replicates": 1000, "seed": 0, "level": 0.95}
+_BLOCK_BYTES: Final = 256 << 20
+
+
+def alive_maps(root: Path, models: Sequence[str], methods: Sequence[str], images: int) -> Alive:
+    """Find the living maps of some models on the first images, from the stored norms."""
+    readers = [MapReader(root, model_key(model)) for model in models]
+    return {
+        method: dead_maps(np.stack([reader.norms(method, images) for reader in readers]))
+        for method in methods
+    }
+
+
+def too_dead(models: Sequence[str], alive: Alive) -> dict[str, str]:
+    """Model -> why it cannot be compared.
+
+    A model is left out when over half its maps of a method are dead; then, while two models have no image on
+    which both are alive, the one of them that has fewer living maps.
+    """
+    reasons: dict[str, str] = {}
+    for method, living in alive.items():
+        for model, row in zip(models, living, strict=True):
+            if 2 * row.sum() < len(row):
+                reasons.setdefault(
+                    model,
+                    f"{len(row) - row.sum()} of {len(row)} {method} maps are zero, vanishing or not finite: name "
+                    "another target layer (`modelatlas zoo layers` lists them), or leave it out with --exclude",
+                )
+    for method, living in alive.items():
+        kept = [place for place, model in enumerate(models) if model not in reasons]
+        while True:
+            shared = living[kept].astype(np.int64) @ living[kept].T.astype(np.int64)
+            apart = np.argwhere(np.triu(shared == 0, k=1))
+            if not len(apart):
+                break
+            pair = [kept[place] for place in apart[0]]
+            loser, other = sorted(pair, key=lambda place: (living[place].sum(), -place))
+            reasons[models[loser]] = f"no image with a living {method} map in common with {models[other]}"
+            kept.remove(loser)
+    return reasons
+
+
+def write_results(
+    root: Path, models: Sequence[str], method: str, living: Bool[np.ndarray, "model image"], *, linkage: str
+) -> None:
+    """Write a method's affinity, its intervals and its tree; one model alone has no tree.
+
+    Memory: a block of maps of at most 256 MB, and what the accumulator keeps.
+    """
+    images = living.shape[1]
+    readers = [MapReader(root, model_key(model)) for model in models]
+    collected = AffinityAccumulator(models, bootstrap=BOOTSTRAP["replicates"], seed=BOOTSTRAP["seed"])
+    for start, stop in _blocks(readers, method, images):
+        maps = np.stack([reader.maps(method, start, stop) for reader in readers])
+        collected.add(maps.reshape(*maps.shape[:2], -1), living[:, start:stop])
+    result, layout = collected.result(), Layout(root)
+    interval = collected.interval(BOOTSTRAP["level"])
+    write_text(layout.affinity(method), result.frame().to_csv(lineterminator="\n"))
+    write_text(layout.interval(method), interval.frame(result).to_csv(index=False, lineterminator="\n"))
+    if len(models) > 1:
+        write_text(layout.tree(method), tree(result, linkage=linkage).newick() + "\n")
+    else:
+        with suppress(FileNotFoundError):
+            layout.tree(method).unlink()
+
+
+def _blocks(readers: Sequence[MapReader], method: str, images: int) -> list[tuple[int, int]]:
+    """Ranges of images within shards, as long as the maps of all models fit into `_BLOCK_BYTES`."""
+    one = readers[0].maps(method, 0, 1).nbytes * len(readers)
+    step = int(np.clip(_BLOCK_BYTES // one, 1, SHARD))
+    return [
+        (start, min(start + step, first + SHARD, images))
+        for first in range(0, images, SHARD)
+        for start in range(first, min(first + SHARD, images), step)
+    ]
