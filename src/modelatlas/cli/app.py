@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -55,7 +55,7 @@ command(app, example="modelatlas cache --prune")(cache.cache)
 command(app, example="modelatlas doctor")(doctor)
 
 # Typer carries its own copy of click in new versions: the usage error is found through a public subclass.
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _UsageError as problem:
-        render.error(f"{problem.format_message()} (see `modelatlas --help`)")  # type: ignore[attr-defined]
+        render.error(f"{problem.format_message()} (see `modelatlas --help`)")
         return 2
     except Exception as problem:
         if verbose:

@@ -68,5 +68,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
     for row in rows:
         out.add_row(*(Text(cell(value)) for value in row))
     printer = console()
-    # In a pipe a table keeps its lines whole: no width to fit into.
-    printer.print(out, **({} if printer.is_terminal else {"width": 1000, "no_wrap": True}))
+    if printer.is_terminal:
+        printer.print(out)
+    else:  # in a pipe there is no width to fit into: a row stays a line
+        printer.print(out, width=1000, no_wrap=True)
