@@ -68,7 +68,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
     for row in rows:
         out.add_row(*(Text(cell(value)) for value in row))
     printer = console()
-    if printer.is_terminal:
-        printer.print(out)
-    else:  # in a pipe there is no width to fit into: a row stays a line
-        printer.print(out, width=1000, no_wrap=True)
+    if not printer.is_terminal:  # in a pipe there is no width to fit into: a row stays a line
+        printer.width = 1000
+    printer.print(out)
