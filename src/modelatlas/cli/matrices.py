@@ -36,7 +36,7 @@ def matrix_of(path: Path | str, *, method: str | None) -> Matrix:
 
     atlas, chosen = open_atlas(path), method or DEFAULT_METHOD
     title = f"{path} ({chosen})"
-    records = [record for record in atlas.models if record.status == "charted"]
+    records = [record for record in atlas.models if record.charted]
     return Matrix(
         TransferTable.from_frame(atlas.affinity(chosen), origin=title),
         title,

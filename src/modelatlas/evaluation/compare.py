@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import stats
 
 from modelatlas.errors import InputError
-from modelatlas.evaluation.metrics import spearman
+from modelatlas.evaluation.metrics import average_ranks, spearman
 from modelatlas.evaluation.names import match_names
 from modelatlas.evaluation.transfers import TransferTable
 from modelatlas.evaluation.trees import TreeAgreement, compare_trees, group_purity, pearson
@@ -206,7 +205,7 @@ def _square(table: TransferTable, models: list[str]) -> Affinity:
 def _ranks(values: Float64[np.ndarray, "model model"]) -> Float64[np.ndarray, "model model"]:
     off = ~np.eye(len(values), dtype=bool)
     ranks = np.zeros_like(values)
-    ranks[off] = stats.rankdata(values[off])
+    ranks[off] = average_ranks(values[off])
     return ranks
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import stats
 
 from modelatlas.errors import InputError
-from modelatlas.evaluation.metrics import RELEVANT, Scores, oracle_scores, score
+from modelatlas.evaluation.metrics import RELEVANT, Scores, average_ranks, oracle_scores, score
 from modelatlas.evaluation.names import match_names
 from modelatlas.evaluation.resampling import DRAWS, Difference, paired_difference
 from modelatlas.evaluation.transfers import TransferTable
@@ -156,7 +155,7 @@ def fixed_list(measured: Float64[np.ndarray, "source target"]) -> Float64[np.nda
     known = ~np.isnan(measured)
     ranks = np.zeros_like(measured)
     for column, mask in enumerate(known.T):
-        ranks[mask, column] = stats.rankdata(measured[mask, column]) / max(1, mask.sum())
+        ranks[mask, column] = average_ranks(measured[mask, column]) / max(1, mask.sum())
     sums, counts = ranks.sum(axis=1, keepdims=True) - ranks, known.sum(axis=1, keepdims=True) - known
     # Rounded, so that ties of equal means do not hang on the order of summation.
     with np.errstate(invalid="ignore"):
@@ -164,8 +163,9 @@ def fixed_list(measured: Float64[np.ndarray, "source target"]) -> Float64[np.nda
 
 
 def _common(first: TransferTable, second: TransferTable) -> tuple[TransferTable, TransferTable]:
-    sources = [name for name in second.sources if name in set(first.sources)]
-    targets = [name for name in second.targets if name in set(first.targets)]
+    rows, columns = set(first.sources), set(first.targets)
+    sources = [name for name in second.sources if name in rows]
+    targets = [name for name in second.targets if name in columns]
     return first.select(sources, targets), second.select(sources, targets)
 
 
@@ -177,8 +177,8 @@ def _check_enough(
     prediction: TransferTable, reference: TransferTable, predicted: TransferTable, measured: TransferTable
 ) -> None:
     known = ~(np.isnan(predicted.values) | np.isnan(measured.values))
-    own = np.array([[source == target for target in measured.targets] for source in measured.sources], bool)
-    if (known & ~own.reshape(known.shape)).sum(axis=0).max(initial=0) >= 2:
+    sources, targets = (np.array(side, dtype=object) for side in (measured.sources, measured.targets))
+    if (known & (sources[:, None] != targets)).sum(axis=0).max(initial=0) >= 2:
         return
     ours, theirs = (", ".join(table.names[:3]) or "none" for table in (prediction, reference))
     raise InputError(

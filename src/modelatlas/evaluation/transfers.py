@@ -187,7 +187,6 @@ def _read_long(
     source, target, affinity = (header.index(name) for name in ("source", "target", "affinity"))
     chooser = header.index("training_set") if "training_set" in header else None
     pairs: dict[str, dict[tuple[str, str], float]] = {}
-    seen: dict[tuple[str, str, str], int] = {}
     for number, row in rows:
         if len(row) != len(header):
             raise InputError(
@@ -195,25 +194,27 @@ def _read_long(
                 "quote names that hold a comma"
             )
         which = row[chooser].strip() if chooser is not None else ""
+        chosen = pairs.setdefault(which, {})
+        if training_set is not None and which != training_set:
+            continue
         pair = (row[source].strip(), row[target].strip())
         if not all(pair):
             raise InputError(f"{path}: row {number}: source or target is empty: name both")
-        if first := seen.get((which, *pair)):
+        if pair in chosen:
+            raise InputError(f"{path}: row {number}: {pair[0]!r} with {pair[1]!r} stands twice: keep one row")
+        chosen[pair] = _number(path, number, row[affinity], *pair)
+    if not pairs:
+        raise InputError(f"{path}: a header and no rows: add one for each source and target")
+    if training_set is not None:
+        if training_set not in pairs:
             raise InputError(
-                f"{path}: row {number}: {pair[0]!r} with {pair[1]!r} again, first in row {first}: keep one"
+                f"{path}: no row of the training set {training_set!r}: choose one of {', '.join(pairs)}"
             )
-        seen[which, *pair] = number
-        if training_set is None or which == training_set:
-            pairs.setdefault(which, {})[pair] = _number(path, number, row[affinity], *pair)
-    if training_set is not None and not pairs:
-        known = ", ".join(dict.fromkeys(which for which, _, _ in seen))
-        raise InputError(f"{path}: no row of the training set {training_set!r}: choose one of {known}")
+        pairs = {training_set: pairs[training_set]}
     if len(pairs) > 1:
         raise InputError(
             f"{path}: several training sets ({', '.join(pairs)}): choose one with --training-set"
         )
-    if not pairs:
-        raise InputError(f"{path}: a header and no rows: add one for each source and target")
     ((_, only),) = pairs.items()
     return TransferTable.from_pairs(only, origin=_title(path, training_set))
 

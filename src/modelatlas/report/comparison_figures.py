@@ -17,6 +17,7 @@ from modelatlas.report.sheet import MUTED, Sheet, text_width
 __all__ = ["draw_comparison"]
 
 DOT: Final = "#0063a0"
+SMALLEST: Final = 3.0
 
 
 def draw_comparison(comparison: Comparison, folder: Path, *, titles: tuple[str, str]) -> list[Path]:
@@ -43,9 +44,11 @@ def draw_comparison(comparison: Comparison, folder: Path, *, titles: tuple[str, 
 def _matrices(comparison: Comparison, titles: tuple[str, ...]) -> Sheet:
     order = [comparison.first.models.index(name) for name in comparison.first_tree.order]
     names = comparison.first_tree.order
-    cell = min(0.24, max(0.08, 9.0 / len(names)))
+    cell = min(0.24, 9.0 / len(names))
     size = min(9.0, cell * 72 * 0.72)
-    side, label = cell * len(names), min(2.6, max(text_width(name, size=size) for name in names)) + 0.1
+    shown_names = names if size >= SMALLEST else ()  # beyond some 150 models names cannot be read
+    side = cell * len(names)
+    label = 0.1 + max((text_width(name, size=size) for name in shown_names), default=0.0)
     side_shown = max(side, 1.6)
     top = 1.05
     sheet = Sheet(0.3 + label + 2 * side_shown + 0.5 + 0.3, top + side + 0.75 + label)
@@ -63,7 +66,7 @@ def _matrices(comparison: Comparison, titles: tuple[str, ...]) -> Sheet:
         shown[np.eye(len(shown), dtype=bool)] = 0.93  # the diagonal says nothing
         axes.imshow(shown, interpolation="nearest", aspect="auto")
         sheet.text(x, top - 0.1, title, size=9)
-        for place, name in enumerate(names):
+        for place, name in enumerate(shown_names):
             centre = (place + 0.5) * cell
             if at == 0:
                 sheet.text(x - 0.07, top + centre + 0.36 * size / 72, name, size=size, across="right")

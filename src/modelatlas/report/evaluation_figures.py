@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from modelatlas.evaluation import Evaluation, Scores, TransferTable, interval
+from modelatlas.evaluation.metrics import mean_defined
 from modelatlas.report.plot import Panel
-from modelatlas.report.sheet import FAINT, INK, MUTED, RULE, Sheet, text_width
+from modelatlas.report.sheet import FAINT, INK, MUTED, RULE, Sheet, text_width, wrapped
 
 __all__ = ["draw_evaluation", "priority_curve"]
 
@@ -124,58 +125,39 @@ def _curves(evaluation: Evaluation) -> Sheet:
 
 
 def _targets(evaluation: Evaluation) -> Sheet:
-    scores, five = evaluation.scores, min(5, evaluation.scores.precision.shape[1])
+    scores, five = evaluation.scores, min(5, evaluation.most_candidates)
     order = np.argsort(-np.nan_to_num(scores.spearman, nan=-2), kind="stable")
-    cut = (
-        order
-        if len(order) <= MOST_BARS
-        else np.concatenate([order[: MOST_BARS // 2], order[-MOST_BARS // 2 :]])
-    )
-    names = [evaluation.measured.targets[row] for row in cut]
-    left = 0.3 + min(3.0, max(text_width(name, size=9) for name in names)) + 0.12
-    step, top = 0.2, 1.05
-    sheet = Sheet(max(left + 5.6, 6.5), top + step * len(names) + 0.75)
-    width = (sheet.width - left - 0.9) / 2
+    half = MOST_BARS // 2
+    cut = order if len(order) <= MOST_BARS else np.concatenate([order[:half], order[-half:]])
+    names = [wrapped(evaluation.measured.targets[row], 3.0, size=9).split("\n")[0] for row in cut]
+    left = 0.3 + max(text_width(name, size=9) for name in names) + 0.12
+    step, top, width, gap = 0.2, 0.85, 2.6, 0.5
+    sheet = Sheet(left + 2 * width + gap + 0.3, top + step * len(names) + 0.75)
     _head(sheet, "Agreement with the reference, by target", evaluation)
-    for at, (values, name, low) in enumerate(
+    chance = evaluation.random_precision
+    for at, (values, label) in enumerate(
         (
-            (
-                scores.spearman,
-                "Spearman, the target left out",
-                min(0.0, float(np.nanmin(scores.spearman, initial=0))),
-            ),
-            (scores.precision[:, five - 1], f"P@{five}", 0.0),
+            (scores.spearman, "Spearman, the target left out"),
+            (scores.precision[:, five - 1], f"P@{five}"),
         )
     ):
-        low = np.floor(low * 5) / 5
-        panel = Panel(
-            sheet,
-            left + at * (width + 0.5),
-            top,
-            width,
-            step * len(names),
-            across=(low, 1),
-            along=(len(names), 0),
+        low = np.floor(5 * min(0.0, float(np.nanmin(values[cut], initial=0)))) / 5
+        mean = float(mean_defined(values))
+        marks = [(mean, INK, "--")] if at == 0 else [(mean, INK, "--"), (chance, MUTED, ":")]
+        ends = {"across": (low, 1.0), "along": (len(names), 0)}
+        panel = Panel(sheet, left + at * (width + gap), top, width, step * len(names), **ends)
+        random = f", random {chance:.2f} (dotted)" if at == 1 else ""
+        panel.frame(x_label=f"{label}; mean {mean:.2f} (dashed){random}", y_ticks=False)
+        panel.axes.barh(
+            np.arange(len(cut)) + 0.5, np.nan_to_num(values[cut]), height=0.62, color=BAR, linewidth=0
         )
-        panel.frame(x_label=name, y_ticks=False)
-        shown = np.nan_to_num(values[cut])
-        panel.axes.barh(np.arange(len(cut)) + 0.5, shown, height=0.62, color=BAR, linewidth=0)
-        mean = float(np.nanmean(values)) if not np.isnan(values).all() else 0.0
-        marks = [(mean, f"mean {mean:.2f}", INK, "--")]
-        if at == 1:
-            chance = evaluation.random_precision
-            marks.append((chance, f"random {chance:.2f}", MUTED, ":"))
-        for value, label, colour, dashes in marks:
-            panel.axes.axvline(value, color=colour, linewidth=1.1, linestyle=dashes)
-            # Away from the other mark's label.
-            across = "center" if len(marks) == 1 else "left" if value == max(mean, chance) else "right"
-            sheet.text(panel.x_of(value), top - 0.07, label, size=8, colour=colour, across=across)
-    for place, name in enumerate(names):
-        panel.beside(left - 0.12, top + step * (place + 0.5), name)
+        for value, colour, line in marks:
+            panel.axes.axvline(value, color=colour, linewidth=1.1, linestyle=line, clip_on=False)
+        if at == 0:
+            for place, name in enumerate(names):
+                panel.beside(left - 0.12, top + step * (place + 0.5), name)
     if len(cut) < len(order):
-        sheet.text(
-            left, sheet.height - 0.1, f"best and worst {MOST_BARS // 2} of {len(order)} targets", size=8
-        )
+        sheet.text(left, sheet.height - 0.1, f"best and worst {half} of {len(order)} targets", size=8)
     return sheet
 
 
