@@ -1,0 +1,192 @@
+"""A page to draw on, measured in inches from its top left corner, saved as PNG and SVG.
+
+Sizes are computed before anything is drawn: `text_width` measures names in the figures' own font, so that a
+page is as large as its names ask for. The font is shipped (assets/fonts), letters become outlines in SVG, and
+neither file carries a date or a random id: the same atlas gives the same bytes and the same look everywhere.
+"""
+
+import io
+import math
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.ft2font import FT2Font
+
+from modelatlas.report.groups import GroupStyle
+from modelatlas.store.files import write_bytes
+
+__all__ = ["FAINT", "INK", "MUTED", "RULE", "Sheet", "text_width", "wrapped"]
+
+INK: Final = "#1b1f24"
+MUTED: Final = "#59616b"
+FAINT: Final = "#9aa2ac"
+RULE: Final = "#d5d9de"
+DOTS_PER_INCH: Final = 200
+LEADING: Final = 1.15
+_FONTS: Final = Path(__file__).parent / "assets" / "fonts"
+
+
+class Sheet:
+    """A figure of `width` x `height` inches with absolute placement.
+
+    Attributes
+    ----------
+    figure
+        The Matplotlib figure, for tests and for what a sheet has no word for.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+        FigureCanvasAgg(self.figure)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 9,
+        colour: str = INK,
+        weight: str = "normal",
+        slant: str = "normal",
+        across: str = "left",
+        angle: float = 0,
+    ) -> None:
+        """Set lines of text; the first one's baseline runs through x, y inches from the top left.
+
+        `size` in points; `across` says which point of the line x is: left, center, right.
+        """
+        turn = math.radians(angle)
+        for number, line in enumerate(text.split("\n")):
+            down = number * LEADING * size / 72
+            self.figure.text(
+                x + down * math.sin(turn),
+                self.height - y - down * math.cos(turn),
+                line,
+                transform=self.figure.dpi_scale_trans,
+                color=colour,
+                fontproperties=_font(line, weight, slant, size),
+                ha=across,
+                va="baseline",
+                rotation=angle,
+                rotation_mode="anchor",
+                parse_math=False,  # a $ in a name is a $
+            )
+
+    def middle(self, x: float, y: float, text: str, *, size: float, angle: float = 0, **options: Any) -> None:
+        """Set lines of text around the line through x, y at `angle`, level with dots and digits there."""
+        down = (0.34 - LEADING / 2 * text.count("\n")) * size / 72
+        turn = math.radians(angle)
+        self.text(
+            x + down * math.sin(turn), y + down * math.cos(turn), text, size=size, angle=angle, **options
+        )
+
+    def name(self, x: float, y: float, text: str, style: GroupStyle, **options: Any) -> None:
+        """Set a model's name as its group's are, around the line through x, y."""
+        self.middle(x, y, text, colour=style.colour, weight=style.weight, slant=style.slant, **options)
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Bare axes with their top left corner at x, y."""
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.set_axis_off()
+        return axes
+
+    def save(self, stem: Path, *, title: str) -> list[Path]:
+        """Write `stem`.png and `stem`.svg, each whole or not at all."""
+        return [
+            self.save_png(stem.with_name(f"{stem.name}.png"), title=title),
+            self._save_svg(stem, title=title),
+        ]
+
+    def save_png(self, path: Path, *, title: str) -> Path:
+        """Write a PNG of 200 dots per inch."""
+        return self._write(path, format="png", metadata={"Software": None, "Title": title})
+
+    def _save_svg(self, stem: Path, *, title: str) -> Path:
+        quiet = {"Date": None, "Creator": None, "Title": title}
+        return self._write(stem.with_name(f"{stem.name}.svg"), format="svg", metadata=quiet)
+
+    def _write(self, path: Path, **options: Any) -> Path:
+        buffer = io.BytesIO()
+        settings = {"svg.hashsalt": "modelatlas", "svg.fonttype": "path", "svg.image_inline": True}
+        with mpl.rc_context(settings), warnings.catch_warnings():
+            # A name may have letters that no installed font draws: a box is what can be shown.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+            self.figure.savefig(buffer, facecolor="white", **options)
+        write_bytes(path, buffer.getvalue())
+        return path
+
+
+def text_width(text: str, *, size: float, weight: str = "normal", slant: str = "normal") -> float:
+    """Width in inches of the longest line of a text: the advances of its letters, at most kerning too wide."""
+    lines = [(line, Path(str(_font(line, weight, slant, size).get_file()))) for line in text.split("\n")]
+    return max(sum(_advance(path, letter) for letter in line) for line, path in lines) * size / 72
+
+
+def wrapped(text: str, width: float, *, size: float, weight: str = "normal", slant: str = "normal") -> str:
+    """Break a name into lines of at most `width` inches, where possible after one of `:/_.-?&=` or a blank."""
+    lines, rest = [], text
+    while rest:
+        cut = _longest_fit(rest, width, size=size, weight=weight, slant=slant)
+        if cut < len(rest):
+            natural = max((rest.rfind(mark, 0, cut) for mark in ":/_.-?&= "), default=-1) + 1
+            cut = natural if natural > cut // 3 else cut
+        lines.append(rest[:cut].strip())
+        rest = rest[cut:]
+    return "\n".join(lines)
+
+
+def _longest_fit(text: str, width: float, **look: Any) -> int:
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text_width(text[:middle], **look) <= width else (low, middle - 1)
+    return low
+
+
+def _font(text: str, weight: str, slant: str, size: float) -> FontProperties:
+    style = {"bold": "Bold", "normal": ""}[weight] + {"italic": "Italic", "normal": ""}[slant]
+    path = _FONTS / f"RobotoCondensed-{style or 'Regular'}.ttf"
+    if set(map(ord, text)) - {10} <= _letters(path):
+        return FontProperties(fname=path, size=size)
+    return FontProperties(fname=_font_for(frozenset(text)), size=size)
+
+
+@cache
+def _advance(path: Path, letter: str) -> float:
+    """Width of a letter in a font of size 1."""
+    font = FT2Font(str(path))
+    font.set_size(100, 72)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        return float(font.load_char(ord(letter)).linearHoriAdvance) / 65536 / 100
+
+
+@cache
+def _letters(path: Path) -> frozenset[int]:
+    return frozenset(FT2Font(str(path)).get_charmap())
+
+
+@cache
+def _font_for(letters: frozenset[str]) -> Path:
+    """Installed font with the most of these letters; Matplotlib's own DejaVu Sans at a tie."""
+    wanted = {ord(letter) for letter in letters}
+    own = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    installed = sorted({Path(entry.fname) for entry in font_manager.fontManager.ttflist})
+    best = own
+    for path in installed:
+        if len(wanted & _letters(best)) == len(wanted):
+            break
+        if len(wanted & _letters(path)) > len(wanted & _letters(best)):
+            best = path
+    return best
