@@ -4,7 +4,7 @@
 >>> atlas.rank("timm:resnet18.a1_in1k").head(3)                           # doctest: +SKIP
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,7 +18,16 @@ from jaxtyping import Float16, UInt8
 from modelatlas._types import DEFAULT_METHOD
 from modelatlas.errors import InputError, StoreError
 from modelatlas.space import Affinity, Tree, dead_maps, rank, tree
-from modelatlas.store import Layout, MapReader, model_key, read_document, read_json, read_thumbnails
+from modelatlas.store import (
+    Layout,
+    MapReader,
+    model_key,
+    read_document,
+    read_json,
+    read_long,
+    read_square,
+    read_thumbnails,
+)
 
 __all__ = ["Atlas", "LeftOutItem", "ModelRecord", "open_atlas"]
 
@@ -153,11 +162,11 @@ class Atlas:
         StoreError
             The table is missing or damaged.
         """
-        return self._table(self._layout.affinity(self._method(method)), index_col=0)
+        return self._table(self._layout.affinity(self._method(method)), read_square)
 
     def interval(self, method: str = DEFAULT_METHOD) -> pd.DataFrame:
         """Long table: `source`, `target`, `affinity`, `low`, `high` (95 %); errors as `affinity`."""
-        return self._table(self._layout.interval(self._method(method)))
+        return self._table(self._layout.interval(self._method(method)), read_long)
 
     def tree(self, method: str = DEFAULT_METHOD) -> Tree:
         """Task-similarity tree of at least two models; errors as `affinity`."""
@@ -235,26 +244,11 @@ class Atlas:
             return method
         raise InputError(f"{self.path} has no method {method!r}; {_offer(method, self.methods)}")
 
-    def _table(self, path: Path, **reading: Any) -> pd.DataFrame:
-        if not path.is_file():
-            state = (
-                "nothing could be charted"
-                if self.document["state"] == "finished"
-                else "its run did not finish"
-            )
-            raise StoreError(f"{path} is missing ({state}): run the same `modelatlas chart` again")
+    def _table(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        if self.document["state"] != "finished" and not path.is_file():
+            raise StoreError(f"{self.path}: its run did not finish; run the same `modelatlas chart` again")
         if path not in self._tables:
-            try:
-                # Names such as "NA" or "1" stay text, and floats come back bit by bit.
-                table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False, **reading)
-            except (ValueError, OSError) as error:
-                raise StoreError(
-                    f"{path} is damaged ({error}): run the same `modelatlas chart` again"
-                ) from error
-            if reading:
-                table.index = pd.Index([str(name) for name in table.index])
-                table.columns = pd.Index([str(name) for name in table.columns])
-            self._tables[path] = table
+            self._tables[path] = read(path)
         return self._tables[path].copy()
 
 

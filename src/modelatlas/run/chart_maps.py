@@ -7,14 +7,11 @@ same bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
-
+from modelatlas._ids import fingerprint
 from modelatlas.errors import ConflictError, ModelError
 from modelatlas.probe import Probe
 from modelatlas.run.conflicts import check_record, check_settings
@@ -22,27 +19,17 @@ from modelatlas.run.document import atlas_document, charted_model, excluded_mode
 from modelatlas.run.engines import ApartEngine, Engine
 from modelatlas.run.events import Event, Progress, silent
 from modelatlas.run.origin import weights_origin
+from modelatlas.run.pictures import keep_pictures
 from modelatlas.run.preparation import asked_models, existing_document, resolved_settings
-from modelatlas.run.results import alive_maps, too_dead, write_results
+from modelatlas.run.results import BOOTSTRAP, Alive, alive_maps, remove_results, too_dead, write_results
 from modelatlas.run.settings import Settings
 from modelatlas.run.task import ModelTask, planned
-from modelatlas.store import (
-    Journal,
-    Layout,
-    read_thumbnails,
-    sweep,
-    write_document,
-    write_json,
-    write_thumbnails,
-    writer_lock,
-)
-from modelatlas.zoo import Zoo
+from modelatlas.store import Journal, sweep, write_document, writer_lock
+from modelatlas.zoo import ModelCard, Zoo, ZooEntry
 
 __all__ = ["EngineMaker", "RunResult", "chart_maps"]
 
 EngineMaker = Callable[[Path, Probe], Engine]
-_THUMBNAILS: Final = 64
-_THUMBNAIL_SIDE: Final = 128
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ def chart_maps(
     engine: EngineMaker = ApartEngine,
     progress: Progress = silent,
 ) -> RunResult:
-    """Chart the models of a zoo on a probe into the atlas folder `out`: what is missing of it, and the results.
+    """Chart the models of a zoo on a probe into the atlas folder `out`: what is missing, and the results.
 
     Parameters
     ----------
@@ -107,104 +94,152 @@ def chart_maps(
         The folder cannot be written or is damaged; an image has gone. What was finished is kept.
     """
     cards = asked_models(zoo, exclude=exclude, layer=layer, trust_code=trust_code)
-    document = existing_document(out)
-    settings = resolved_settings(settings, document)
+    settings = resolved_settings(settings, existing_document(out))
     with writer_lock(out), engine(out, probe) as workers:
         document = existing_document(out)  # again: the last writer may have changed it
         if document is not None:
             check_settings(document, settings, probe)
-        checksums = [image.sha256 for image in probe.images]
-        tasks = [
-            planned(
-                out,
-                ModelTask(
-                    entry.name,
-                    entry.spec,
-                    settings,
-                    images=len(checksums),
-                    origin=weights_origin(known, entry.spec),
-                    trust_code=trust_code,
-                ),
-                checksums,
-            )
-            for entry, known in cards.items()
-        ]
-        for task in tasks:
-            check_record(task)
-        _check_weights(tasks, workers)
+        run = _Run(out, probe, settings, workers, progress, document or {})
+        tasks = run.tasks(cards, trust_code=trust_code)
         sweep(out)
         if document is None:
             write_document(out, atlas_document(settings, probe, {}, zoo=zoo.name, finished=False))
-        _keep_pictures(out, probe)
-        excluded = _chart(tasks, workers, progress)
-        names = [task.name for task in tasks if task.name not in excluded]
-        alive = alive_maps(out, names, settings.methods, len(checksums)) if names else {}
-        excluded |= too_dead(names, alive)
-        rows = [place for place, name in enumerate(names) if name not in excluded]
-        charted = [names[place] for place in rows]
-        for method, living in alive.items() if charted else ():
-            progress(Event("comparing", detail=method))
-            write_results(out, charted, method, living[rows], linkage=settings.linkage)
-        models = {}
+        keep_pictures(out, probe)
+        excluded = run.chart(tasks)
+        results = run.compare(tasks, excluded)
+        models = {
+            entry.name: excluded_model(entry, known, excluded[entry.name])
+            if entry.name in excluded
+            else charted_model(entry, known, planned(out, task, run.checksums), results.living(entry.name))
+            for (entry, known), task in zip(cards.items(), tasks, strict=True)
+        }
+        content = atlas_document(settings, probe, models, zoo=zoo.name, finished=True)
+        write_document(out, content | {"results": results.inputs})
+    return RunResult(tuple(results.models), excluded, len(probe.left_out))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from the beginning of a run to its end."""
+
+    out: Path
+    probe: Probe
+    settings: Settings
+    engine: Engine
+    progress: Progress
+    before: Mapping[str, Any]
+
+    @property
+    def checksums(self) -> list[str]:
+        """SHA-256 of the images, in order."""
+        return [image.sha256 for image in self.probe.images]
+
+    def tasks(self, cards: Mapping[ZooEntry, ModelCard], *, trust_code: bool) -> list[ModelTask]:
+        """Plan every model; `ConflictError` where one is not what its stored maps are of.
+
+        A model that was left out last time may have changed: it is what its owner was told to repair.
+        """
+        tasks = []
         for entry, known in cards.items():
-            if entry.name in excluded:
-                models[entry.name] = excluded_model(entry, known, excluded[entry.name])
-            else:
-                journal = Journal.of(out, entry.name)
-                record = journal.record()
-                assert record is not None
-                seconds = sum(mark.seconds for mark in journal.marks().values())
-                models[entry.name] = charted_model(
-                    entry, known, record, names.index(entry.name), alive, seconds
-                )
-        write_document(out, atlas_document(settings, probe, models, zoo=zoo.name, finished=True))
-    return RunResult(tuple(charted), excluded, len(probe.left_out))
+            origin = weights_origin(known, entry.spec)
+            task = ModelTask(
+                entry.name,
+                entry.spec,
+                self.settings,
+                len(self.probe.images),
+                origin=origin,
+                trust_code=trust_code,
+            )
+            tasks.append(planned(self.out, task, self.checksums))
+        excluded = {
+            name for name, model in self.before.get("models", {}).items() if model["status"] == "excluded"
+        }
+        changed = []
+        for task in tasks:
+            try:
+                check_record(task)
+                self._check_weights(task)
+            except ConflictError:
+                if task.name not in excluded:
+                    raise
+                changed.append(task)
+        for task in changed:
+            Journal(self.out, task.key).forget()
+        return [planned(self.out, task, self.checksums) if task in changed else task for task in tasks]
 
-
-def _check_weights(tasks: Sequence[ModelTask], engine: Engine) -> None:
-    """Load the stored models whose weights may have changed since; `ConflictError` if they have.
-
-    One that cannot be loaded at the moment is no conflict: its maps are there, or it will be left out.
-    """
-    for task in tasks:
+    def _check_weights(self, task: ModelTask) -> None:
+        """Load a stored model if its weights may have changed since; `ConflictError` if they have."""
         if task.record is None or (task.origin is not None and task.origin == task.record["origin"]):
-            continue
+            return
         try:
-            found = engine.identify(task)
+            found = self.engine.identify(task)
         except ModelError:
-            continue
+            return  # no conflict: its maps are there, or it is going to be left out for this very reason
         stored = task.record["identity"]["weights"]
         if found != stored:
             raise ConflictError(f"weights of {task.name}", stored[:12], found[:12])
 
+    def chart(self, tasks: Sequence[ModelTask]) -> dict[str, str]:
+        """Chart what is missing, model by model; name -> reason of those that failed."""
+        total = sum(task.images for task in tasks)
+        self.progress(Event("planned", done=total - sum(task.missing for task in tasks), total=total))
+        excluded: dict[str, str] = {}
+        for task in tasks:
+            if not task.items:
+                continue
+            try:
+                self.engine.chart(task, self.progress)
+            except ModelError as error:
+                self._exclude(excluded, task.name, error.reason)
+            else:
+                seconds = planned(self.out, task, self.checksums).seconds
+                self.progress(
+                    Event("finished", task.name, done=task.images, total=task.images, seconds=seconds)
+                )
+        return excluded
 
-def _chart(tasks: Sequence[ModelTask], engine: Engine, progress: Progress) -> dict[str, str]:
-    """Chart what is missing, model by model; name -> reason of those that failed."""
-    total = sum(task.images for task in tasks)
-    progress(Event("planned", done=total - sum(task.missing for task in tasks), total=total))
-    excluded: dict[str, str] = {}
-    for task in tasks:
-        if not task.items:
-            continue
-        try:
-            engine.chart(task, progress)
-        except ModelError as error:
-            excluded[task.name] = error.reason
-            progress(Event("excluded", task.name, detail=error.reason))
-        else:
-            progress(Event("finished", task.name, done=task.images, total=task.images))
-    return excluded
+    def _exclude(self, excluded: dict[str, str], model: str, reason: str) -> None:
+        excluded[model] = reason
+        self.progress(Event("excluded", model, detail=reason))
+
+    def compare(self, tasks: Sequence[ModelTask], excluded: dict[str, str]) -> "_Results":
+        """Write the results of all methods; leaves out, and adds to `excluded`, the models that are dead."""
+        methods = self.settings.methods
+        names = [task.name for task in tasks if task.name not in excluded]
+        alive = alive_maps(self.out, names, methods, len(self.checksums))
+        for name, reason in too_dead(names, alive).items():
+            self._exclude(excluded, name, reason)
+        rows = [place for place, name in enumerate(names) if name not in excluded]
+        results = _Results(
+            [names[place] for place in rows], {method: living[rows] for method, living in alive.items()}
+        )
+        remove_results(self.out, keep=methods if rows else (), trees=len(rows) > 1)
+        unchanged = not any(task.items for task in tasks)
+        for method, living in results.alive.items() if rows else ():
+            inputs = fingerprint([results.models, self.checksums, method, BOOTSTRAP])
+            known = self.before.get("results", {}).get(method)
+            self.progress(Event("comparing", detail=method))
+            write_results(
+                self.out,
+                results.models,
+                method,
+                living,
+                linkage=self.settings.linkage,
+                known=unchanged and known == inputs,
+            )
+            results.inputs[method] = inputs
+        return results
 
 
-def _keep_pictures(out: Path, probe: Probe) -> None:
-    """Store the probe's manifest, and small pictures of its first images where they are not there yet."""
-    write_json(Layout(out).manifest, probe.manifest())
-    stored = read_thumbnails(out)
-    wanted = [image.id for image in probe.images[:_THUMBNAILS]]
-    if not set(wanted) <= set(stored):
-        write_thumbnails(out, {name: _thumbnail(probe.square(place)) for place, name in enumerate(wanted)})
+@dataclass(frozen=True, eq=False)
+class _Results:
+    """What was compared."""
 
+    models: list[str]
+    alive: Alive
+    inputs: dict[str, str] = field(default_factory=dict)
 
-def _thumbnail(square: UInt8[np.ndarray, "side side 3"]) -> UInt8[np.ndarray, "small small 3"]:
-    size = (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE)
-    return np.asarray(Image.fromarray(square).resize(size, Image.Resampling.BILINEAR))
+    def living(self, model: str) -> dict[str, int]:
+        """Count the living maps of a model by method."""
+        place = self.models.index(model)
+        return {method: int(living[place].sum()) for method, living in self.alive.items()}

@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from modelatlas.probe import Probe
-from modelatlas.run.results import BOOTSTRAP, Alive
+from modelatlas.run.results import BOOTSTRAP
 from modelatlas.run.settings import Settings
+from modelatlas.run.task import ModelTask
 from modelatlas.zoo import ModelCard, ZooEntry
 
 __all__ = ["atlas_document", "charted_model", "excluded_model", "software"]
@@ -71,10 +72,11 @@ def atlas_document(
 
 
 def charted_model(
-    entry: ZooEntry, known: ModelCard, record: Mapping[str, Any], place: int, alive: Alive, seconds: float
+    entry: ZooEntry, known: ModelCard, task: ModelTask, living: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Tell of a model that is in the matrices; `place` is its row in `alive`."""
-    identity = record["identity"]
+    """Tell of a model that is in the matrices, `living` maps of each method alive."""
+    assert task.record is not None
+    record, identity = task.record, task.record["identity"]
     return {
         **_model(entry, known),
         "status": "charted",
@@ -86,10 +88,10 @@ def charted_model(
         "input_size": [identity["preprocess"]["height"], identity["preprocess"]["width"]],
         "input": identity["preprocess"],
         "weights_digest": identity["weights"],
-        "live": {method: int(living[place].sum()) for method, living in alive.items()},
+        "live": dict(living),
         "batch": record["batch"],
         "device": record["device"],
-        "seconds": round(seconds, 3),
+        "seconds": round(task.seconds, 3),
     }
 
 

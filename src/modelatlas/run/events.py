@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 __all__ = ["Event", "Kind", "Progress", "silent"]
 
-Kind = Literal["planned", "loading", "started", "images", "halved", "finished", "excluded", "comparing"]
+Kind = Literal[
+    "probe", "planned", "loading", "started", "images", "halved", "finished", "excluded", "comparing"
+]
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,10 @@ class Event:
     Attributes
     ----------
     kind
-        `planned`: once; `done` of `total` maps (images times models) are there already. `loading`,
-        `started`, `finished`, `excluded`: of a model. `images`: `done` of its `total` images. `halved`:
-        memory ran out, or so it looks; `batch` is smaller now. `comparing`: affinity of method `detail`.
+        `probe`: the probe is being opened, `done` of its `total` files, at the stage `detail`. `planned`:
+        once; `done` of `total` maps (images times models) are there already. `loading`, `started`,
+        `finished`, `excluded`: of a model. `images`: `done` of its `total` images. `halved`: memory ran
+        out, or so it looks; `batch` is smaller now. `comparing`: affinity of method `detail`.
     model
         Its name; empty where the event is of no model.
     done, total

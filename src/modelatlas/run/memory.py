@@ -1,5 +1,6 @@
 """How many images fit in a pass, and how running out of memory looks."""
 
+import gc
 import os
 from typing import Final
 
@@ -7,7 +8,7 @@ import torch
 
 from modelatlas.store import SHARD
 
-__all__ = ["automatic_batch", "is_out_of_memory"]
+__all__ = ["automatic_batch", "is_out_of_memory", "release_memory"]
 
 _REFERENCE_PIXELS: Final = 8 * 256 * 256
 """Eight images of 256 x 256: about 2 GB for a ResNet-50 and its tape, in float32."""
@@ -40,6 +41,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def release_memory() -> None:
+    """Give back what nobody holds any more: cycles of Python, and the caching allocator's blocks."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _machine_bytes() -> int:

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from modelatlas.attribution import attribute, map_vectors, target_layer
-from modelatlas.errors import ConflictError, LockedError, ModelError, ProbeError, StoreError
+from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError, StoreError
 from modelatlas.probe import Probe
 from modelatlas.run.arithmetic import choose_device
 from modelatlas.run.memory import automatic_batch
@@ -36,10 +36,9 @@ def blamed_on(model: str) -> Iterator[None]:
     except (*FATAL, ModelError):
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:500]
-        raise ModelError(
-            model, f"{type(error).__name__}: {text}" if text else type(error).__name__
-        ) from error
+        text = " ".join(str(error).split())[:500].removeprefix(f"{model}: ")
+        named = text if isinstance(error, ModelAtlasError) else f"{type(error).__name__}: {text}"
+        raise ModelError(model, named.removesuffix(": ")) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ class Network:
 
     @classmethod
     def of(cls, task: ModelTask, probe: Probe) -> "Network":
-        """Load the model of a task; its layer is the one that was asked for, stated by its card, or chosen."""
+        """Load the model of a task; its layer is asked for, stated by its card, or else chosen."""
         loaded = load(task.spec, trust_code=task.trust_code)
         device = choose_device(task.settings.device)
         loaded.module.to(device=device, dtype=getattr(torch, task.settings.precision))

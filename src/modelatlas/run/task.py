@@ -34,6 +34,8 @@ class ModelTask:
         What fixed the numbers of its maps when it first started; None where it never did.
     batch
         Images a pass that override the record and the settings, after memory ran out.
+    seconds
+        Spent on its maps so far.
     origin
         Fingerprint of where the weights come from, None where it says nothing about their content.
     trust_code
@@ -48,6 +50,7 @@ class ModelTask:
     record: Mapping[str, Any] | None = None
     batch: int | None = None
     origin: str | None = None
+    seconds: float = 0.0
     trust_code: bool = False
 
     @property
@@ -82,13 +85,13 @@ def planned(root: Path, task: ModelTask, images: Sequence[str]) -> ModelTask:
     root
         The atlas folder.
     task
-        The model; its `items` and `record` are not looked at.
+        The model; its `items`, `seconds` and `record` are not looked at.
     images
         SHA-256 of the probe's images, in order, as many as are asked for.
     """
     journal, reader = Journal(root, task.key), MapReader(root, task.key)
-    record, methods = journal.record(), task.settings.methods
-    if record is None:
+    record, marks, methods = journal.record(), journal.marks(), task.settings.methods
+    if record is None or not marks:  # without maps nothing holds it to its record
         return replace(task, record=None, items=missing(len(images), methods, {}))
     wanted = {method: map_fingerprint(record["identity"], task.settings, method) for method in methods}
 
@@ -96,5 +99,6 @@ def planned(root: Path, task: ModelTask, images: Sequence[str]) -> ModelTask:
         counts = mark.done_of(images[shard * SHARD : (shard + 1) * SHARD], wanted)
         return {method: count for method, count in counts.items() if reader.has(method, shard)}
 
-    found = {shard: done(shard, mark) for shard, mark in journal.marks().items()}
-    return replace(task, record=record, items=missing(len(images), methods, found))
+    found = {shard: done(shard, mark) for shard, mark in marks.items()}
+    seconds = sum(mark.seconds for mark in marks.values())
+    return replace(task, record=record, items=missing(len(images), methods, found), seconds=seconds)

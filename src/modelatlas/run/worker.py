@@ -1,21 +1,21 @@
 """Charting one model: load it, attribute the images that are missing, write their maps, mark them as done."""
 
-import gc
 import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import Float32
 
 from modelatlas.errors import ModelError
 from modelatlas.probe import Probe, batches
 from modelatlas.run.arithmetic import pinned
 from modelatlas.run.conflicts import check_identity
 from modelatlas.run.events import Event, Progress
-from modelatlas.run.memory import is_out_of_memory
+from modelatlas.run.memory import is_out_of_memory, release_memory
 from modelatlas.run.network import Maps, Network, blamed_on
 from modelatlas.run.plan import WorkItem
 from modelatlas.run.task import ModelTask, map_fingerprint
@@ -23,6 +23,8 @@ from modelatlas.store import SHARD, Journal, MapWriter, Mark
 from modelatlas.zoo import load
 
 __all__ = ["chart_model", "identify"]
+
+Transform = Callable[[np.ndarray], np.ndarray]
 
 
 def identify(task: ModelTask) -> str:
@@ -58,8 +60,11 @@ def chart_model(task: ModelTask, probe: Probe, root: Path, progress: Progress) -
     StoreError, ProbeError, ConflictError
         The atlas cannot be written, an image has gone, weights or layer are not those of the stored maps.
     """
-    with blamed_on(task.name), pinned(task.settings.threads):
-        _Charting(task, probe, root, progress).run()
+    try:
+        with blamed_on(task.name), pinned(task.settings.threads):
+            _Charting(task, probe, root, progress).run()
+    finally:
+        release_memory()  # before the next model comes
 
 
 class _Charting:
@@ -104,9 +109,7 @@ class _Charting:
         batch = self._record["batch"] // 2
         if batch == 0:
             raise ModelError(self._task.name, f"out of memory even with one image a pass ({shortage[:200]})")
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
         self._record["batch"] = batch
         self._journal.write_record(self._record)
         self._tell("halved", batch=batch)
@@ -115,8 +118,7 @@ class _Charting:
         indices = list(chain.from_iterable(range(item.start, item.stop) for item in self._left))
         transform = self._network.loaded.preprocess.tensor
         done = self._task.images - len(indices)
-        with closing(batches(self._probe, transform, batch=batch, indices=indices)) as ahead:
-            inputs = (image for part in ahead for image in part.inputs)
+        with closing(_inputs(self._probe, transform, batch, indices)) as inputs:
             while self._left:
                 item, parts = self._left[0], []
                 for start in range(item.start, item.stop, batch):
@@ -146,3 +148,11 @@ class _Charting:
 
     def _tell(self, kind: Any, **parts: Any) -> None:
         self._progress(Event(kind, self._task.name, total=self._task.images, **parts))
+
+
+def _inputs(
+    probe: Probe, transform: Transform, batch: int, indices: Sequence[int]
+) -> Generator[Float32[np.ndarray, "channel height width"], None, None]:
+    """Network inputs one by one, decoded ahead; work items cut them into passes of their own."""
+    for part in batches(probe, transform, batch=batch, indices=indices):
+        yield from part.inputs

@@ -14,7 +14,7 @@ from typing import Final
 
 from modelatlas.errors import StoreError
 
-__all__ = ["explained", "sweep", "write_bytes", "write_text"]
+__all__ = ["explained", "remove", "sweep", "write_bytes", "write_text"]
 
 _TEMPORARY: Final = (".tmp", ".partial")  # ours, Zarr's
 
@@ -46,8 +46,8 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "look at the disk")
         raise StoreError(
-            f"cannot {doing} {path}: {error.strerror or error}. To go on, {remedy}, and run the same command again; "
-            "what was finished is kept"
+            f"cannot {doing} {path}: {error.strerror or error}. To go on, {remedy}, and run the same "
+            "command again; what was finished is kept"
         ) from error
 
 
@@ -73,6 +73,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, its line ends as they are, whole or not at all; errors as `write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there; errors as `write_bytes`."""
+    with explained(path, "remove"):
+        path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from modelatlas.errors import StoreError
 from modelatlas.store.document import read_json, write_json
+from modelatlas.store.files import remove
 from modelatlas.store.layout import Layout, model_key
 
 __all__ = ["Journal", "Mark"]
@@ -102,6 +103,11 @@ class Journal:
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write, or replace, the model's record."""
         write_json(self._folder / "model.json", record)
+
+    def forget(self) -> None:
+        """Remove marks and record: the model is charted anew."""
+        for path in sorted(self._folder.glob("*.json")):  # shards before model.json
+            remove(path)
 
     def marks(self) -> dict[int, Mark]:
         """Shard -> its mark. A mark that cannot be read counts as not there: its images are charted again."""

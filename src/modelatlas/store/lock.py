@@ -38,7 +38,7 @@ def writer_lock(root: Path) -> Iterator[None]:
 
 @contextmanager
 def worker_lock(root: Path) -> Iterator[None]:
-    """Hold the maps of an atlas for writing; waits for the worker of a run that was killed. Errors as above."""
+    """Hold the maps for writing; wait for the worker of a run that was killed. Errors as above."""
     with _held(root, LOCK_FILES[1], patience=_ORPHAN_SECONDS):
         yield
 

@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from jaxtyping import Float16, Float32
 from zarr.codecs import ZstdCodec
+from zarr.core.array_spec import ArrayConfigParams
 
 from modelatlas.errors import ConflictError, StoreError
 from modelatlas.store.files import explained
@@ -21,7 +22,7 @@ from modelatlas.store.layout import SHARD, Layout
 
 __all__ = ["MapReader", "MapWriter"]
 
-_ALWAYS: Final = {"write_empty_chunks": True}
+_ALWAYS: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 
 
 class MapWriter:
@@ -130,17 +131,19 @@ class MapReader:
         StoreError
             A chunk is missing or damaged.
         """
-        return self._read(method, start, stop)
+        maps: Float16[np.ndarray, "image row column"] = self._read(method, start, stop)
+        return maps
 
     def norms(self, method: str, images: int) -> Float32[np.ndarray, " image"]:
         """Lengths of the maps of the first images before normalisation; errors as `maps`."""
-        return self._read(f"{method}.norms", 0, images)
+        norms: Float32[np.ndarray, " image"] = self._read(f"{method}.norms", 0, images)
+        return norms
 
     def _read(self, name: str, start: int, stop: int) -> Any:
         for shard in range(start // SHARD, -(-stop // SHARD)):
             if not self._chunk(name, shard).is_file():
                 raise StoreError(
-                    f"{self._chunk(name, shard)} is missing (images {shard * SHARD} to {shard * SHARD + SHARD - 1}): "
+                    f"{self._chunk(name, shard)} is missing, with maps of images from {shard * SHARD} on: "
                     "run the same `modelatlas chart` again, it makes what is missing"
                 )
         try:
@@ -149,8 +152,8 @@ class MapReader:
             return np.asarray(self._open[name][start:stop])
         except (OSError, RuntimeError, ValueError, KeyError) as error:  # Zarr's decoders raise RuntimeError
             raise StoreError(
-                f"{self._folder / name} is damaged between images {start} and {stop - 1} ({error}): remove the file of "
-                f"that shard below c/ (shards of {SHARD} images) and run the same `modelatlas chart` again"
+                f"{self._folder / name} is damaged between images {start} and {stop - 1} ({error}): remove "
+                f"its files c/{start // SHARD} to c/{(stop - 1) // SHARD} and run the same command again"
             ) from error
 
     def _chunk(self, name: str, shard: int) -> Path:

@@ -23,7 +23,7 @@ def write_thumbnails(root: Path, pictures: Mapping[str, UInt8[np.ndarray, "side 
 
 
 def read_thumbnails(root: Path) -> dict[str, UInt8[np.ndarray, "side side 3"]]:
-    """Image id -> picture, RGB, 0..255; empty where none are stored or they are damaged: they are ornament."""
+    """Image id -> picture, RGB, 0..255; empty where none are stored, or they are damaged (ornament)."""
     path = Layout(root).thumbnails
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -44,6 +44,7 @@ class _Died(Exception):  # noqa: N818 - a message between two methods, not an er
         return self.status == -getattr(signal, "SIGKILL", 9)
 
     def __str__(self) -> str:
+        """Say how it ended, and its last words."""
         if self.status < 0:
             try:
                 how = f"by {signal.Signals(-self.status).name}"
@@ -72,15 +73,17 @@ class ApartEngine:
         self._stderr: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
+        """Start nothing yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """End the worker at once."""
         self._end()
 
     def chart(self, task: ModelTask, progress: Progress) -> None:
-        """Chart what is missing of one model; a worker that was killed is given half the batch, then given up."""
+        """Chart what is missing of one model; a worker that is killed is tried again with half the batch."""
         batch, lost = None, 0
 
         def told(event: Event) -> None:
@@ -132,11 +135,11 @@ class ApartEngine:
         raise self._death()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """Start a worker with this process's import path; -P keeps the current folder from shadowing packages."""
+        """Start a worker with our import path; -P keeps the current folder from shadowing packages."""
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from modelatlas.run.engines.inside import main; main()"
         )
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         return subprocess.Popen(
             [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE,

@@ -23,11 +23,13 @@ class HereEngine:
         self._locked = False
 
     def __enter__(self) -> Self:
+        """Start nothing yet."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Let the worker lock go."""
         self._held.close()
 
     def chart(self, task: ModelTask, progress: Progress) -> None:

@@ -34,12 +34,11 @@ def main() -> None:
         while True:
             what, task = work.get()
             try:
-                answer = (
-                    engine.identify(task)
-                    if what == "identify"
-                    else engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
-                )
-                _say(answers, "answer", answer)
+                if what == "identify":
+                    _say(answers, "answer", engine.identify(task))
+                else:
+                    engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
+                    _say(answers, "answer", None)
             except ModelAtlasError as error:
                 traceback.print_exc()
                 _say(answers, *_parts(error))
