@@ -140,7 +140,7 @@ class HandNorm(nn.Module):
             x = x * torch.rsqrt(x.pow(2).mean(1, keepdim=True) + 1e-6)
         else:
             mean = x.mean(1, keepdim=True)
-            x = (x - mean) / torch.sqrt((x - mean).pow(2).mean(1, keepdim=True) + 1e-6)
+            x = (x - mean) / torch.sqrt((x - mean).pow(2).mean(1, keepdim=True) + 1e-5)
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 

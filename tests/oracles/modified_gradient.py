@@ -1,14 +1,14 @@
-"""The modified gradient from first principles: every call of the forward pass replaced by one whose ordinary gradient
-is the modified one, by explicit autograd functions and `detach`.
+"""The modified gradient from first principles.
 
-Shares nothing with the engine, which leaves the forward pass alone and reads the graph. Slow, literal, and only for
-functions that the tests use; any other that touches an image-dependent tensor is an error.
+Every call of the forward pass is replaced by one whose ordinary gradient is the modified one, by explicit
+autograd functions and `detach`. Shares nothing with the engine, which leaves the forward pass alone and reads
+the graph. Slow, literal, and only for functions that the tests use; any other that touches an image-dependent
+tensor is an error.
 """
 
 import inspect
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -52,15 +52,27 @@ def modified_gradient(net, images, *, epsilon=1e-4):
             p.requires_grad_(True)
 
 
-NONLINEAR = """relu sigmoid tanh gelu silu mish softplus elu selu celu leaky_relu prelu relu6 hardtanh hardswish
-hardsigmoid _threshold softshrink log_sigmoid erf abs sin exp log sqrt square clamp clamp_min pow __pow__""".split()
-LINEAR = """conv2d conv_transpose2d batch_norm max_pool2d boolean_dispatch avg_pool2d adaptive_avg_pool2d
-adaptive_max_pool2d interpolate pad pixel_shuffle pixel_unshuffle roll flip unfold mean sum amax cat add __add__ __radd__
-sub __sub__ __rsub__ where maximum sort index_select chunk linear view_as contiguous norm std detach clone""".split()
-VIEWS = "flatten transpose reshape view expand unsqueeze permute __getitem__".split()
-SHIFTS = "add __add__ __radd__ sub __sub__ __rsub__".split()
-FREE = """dim size __len__ is_floating_point dtype shape device requires_grad values __get__ type numel __bool__ __gt__
-__lt__ gt lt""".split()
+def words(text):
+    return text.split()
+
+
+NONLINEAR = words(
+    "relu sigmoid tanh gelu silu mish softplus elu selu celu leaky_relu prelu relu6 hardtanh "
+    "hardswish hardsigmoid _threshold softshrink log_sigmoid erf abs sin exp log sqrt square clamp "
+    "clamp_min pow __pow__"
+)
+LINEAR = words(
+    "conv2d conv_transpose2d batch_norm max_pool2d boolean_dispatch avg_pool2d adaptive_avg_pool2d "
+    "adaptive_max_pool2d interpolate pad pixel_shuffle pixel_unshuffle roll flip unfold mean sum amax "
+    "cat add __add__ __radd__ sub __sub__ __rsub__ where maximum sort index_select chunk linear "
+    "view_as contiguous norm std detach clone"
+)
+VIEWS = words("flatten transpose reshape view expand unsqueeze permute __getitem__")
+SHIFTS = words("add __add__ __radd__ sub __sub__ __rsub__")
+FREE = words(
+    "dim size __len__ is_floating_point dtype shape device requires_grad values __get__ type numel "
+    "__bool__ __gt__ __lt__ gt lt"
+)
 
 
 class Rewritten(TorchFunctionMode):
@@ -123,7 +135,7 @@ class Rewritten(TorchFunctionMode):
 
     def nonlinear(self, func, plain, args, kwargs, in_place):
         z, rest = args[0], args[1:]
-        if plain in ("pow", "__pow__") and rest[0] == 2 or plain == "square":
+        if plain == "square" or (plain in ("pow", "__pow__") and rest[0] == 2):
             return Half.apply(z) * Half.apply(z)
         kwargs.pop("inplace", None)
         if "inplace" in (names := _names(func)):
@@ -153,7 +165,8 @@ class Rewritten(TorchFunctionMode):
             return y
         for signal, gate in ((a, b), (b, a)):
             if getattr(gate, "made_of", None) is signal:  # z * h(z)
-                return Nonlinear.apply(signal, lambda z, h=gate.detach(): z * h, self.epsilon)
+                h = gate.detach()
+                return Nonlinear.apply(signal, lambda z: z * h, self.epsilon)  # noqa: B023 - called at once
         for signal, gate in ((a, b), (b, a)):
             if getattr(gate, "is_gate", False):
                 return signal * gate.detach()

@@ -89,7 +89,7 @@ def relevance_budget(
     inputs = images.detach() * at_images if at_images is not None else torch.zeros(())
     constants = float(at_factor) if at_factor is not None else 0.0
     return RelevanceBudget(
-        float(tape.total),
+        float(tape.total.detach()),
         float(inputs.sum()),
         constants,
         sum(float(part.sum()) for part in absorbed),

@@ -161,7 +161,9 @@ def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
     if dense:
         smallest = min(run.extent for run in spatial)
         widest = max(prod(run.shape) for run in spatial if run.extent == smallest)
-        at_bottom = [run for run in spatial if run.extent == smallest and prod(run.shape) == widest]
+        at_bottom = [
+            run for run in spatial if run.extent == smallest and prod(run.shape) == widest and run.name
+        ]
         yield from ((run, "widest layer at the network's smallest extent") for run in _outermost(at_bottom))
     reason = "last layer with spatial extent, before pooling and the head"
     for run in _outermost([run for run in spatial if run.name]):
