@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options)
     except MinizooError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
+        return 3 if getattr(options, "worker", False) else 1
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -330,6 +330,12 @@ def _common(draft: Draft, rng: random.Random, split: str) -> None:
     item = draft.pick("ceiling_lamp", height=9)
     x, y = width * rng.uniform(0.42, 0.58), depth * rng.uniform(0.42, 0.58)
     drop = item.size[2] if item else 0.1
+    for _ in range(12):  # a bunk bed may reach up to it
+        if item is None or draft.clear(box_of(item.size, x, y, height - drop - 0.002, 0)):
+            break
+        x, y = width * rng.uniform(0.25, 0.75), depth * rng.uniform(0.25, 0.75)
+    else:
+        item = None
     if item and drop < 0.9:
         draft.place(item, x, y, rng.randrange(4), z=height - drop - 0.002, solid=False)
     room.light["lamp_at"] = (x, y, height - min(drop, 0.9) - 0.1)

@@ -99,6 +99,10 @@ class Draft:
             or box.z1 > height - 0.02
         ):
             return False
+        return self.clear(box, gap, but)
+
+    def clear(self, box: Box, gap: float = 0.02, but: Sequence[int | None] = ()) -> bool:
+        """Tell whether a box is clear of all solid things except `but`."""
         return not any(
             overlap(box, other, gap) for other, owner in self.solid if owner is None or owner not in but
         )

@@ -31,5 +31,5 @@ minizoo-tiny: minizoo-setup
 
 # Finished buildings only; a committed shard is never written again.
 minizoo-commit: minizoo-status
-	git add minizoo/views
+	git add minizoo/views/*.zip
 	git diff --cached --quiet -- minizoo/views || git commit -q -m "minizoo: add finished buildings" -- minizoo/views

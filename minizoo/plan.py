@@ -34,6 +34,8 @@ WALLS = (
     "cream-plaster", "gray-plaster", "light-gray-plaster", "pink-plaster", "white-plaster", "yellow-plaster",
     "white-bricks", "smallWhiteBricks", "smallRedBricks", "roughcast", "stone2Wall", "marbleWall",
 )  # fmt: skip
+# Pictures of two or three bricks: at the scale of plaster they would be blocks of half a metre.
+_FINE = {"smallRedBricks": 0.35, "smallWhiteBricks": 0.4, "roughcast": 0.5}
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def palette_of(building: Building, catalogue: Catalogue) -> Palette:
         return hold_out(names)[0 if seen else 1]
 
     def image(names: tuple[str, ...], scales: tuple[float, ...], rough: float, tint: float) -> dict:
+        name = rng.choice(textures(names))
         return {
-            "type": "image", "name": rng.choice(textures(names)), "scale": rng.choice(scales), "rough": rough,
+            "type": "image", "name": name, "scale": rng.choice(scales) * _FINE.get(name, 1.0), "rough": rough,
             "tint": _tint(rng, tint),
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from minizoo.paths import REPO
-from minizoo.worker import RECYCLE, Site
+from minizoo.worker import RECYCLE, STUCK, Site
 
 __all__ = ["run"]
 
@@ -21,6 +21,8 @@ def run(site: Site, *, workers: int, splits: str, minutes: float) -> int:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPO)}
     ends = time.monotonic() + 60 * minutes if minutes else float("inf")
     running: dict[int, subprocess.Popen] = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it the same clean way
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where it was started in the background
     failures = dict.fromkeys(range(workers), 0)
     finished: set[int] = set()
     try:
@@ -36,7 +38,7 @@ def run(site: Site, *, workers: int, splits: str, minutes: float) -> int:
                 failures[slot] = 0 if status in (0, RECYCLE) else failures[slot] + 1
                 if status == 0:
                     finished.add(slot)
-                elif status == 1 or failures[slot] >= _PATIENCE:
+                elif status == STUCK or failures[slot] >= _PATIENCE:
                     return 1
         return 0
     except KeyboardInterrupt:

@@ -24,9 +24,10 @@ from minizoo.geometry import rng_for
 from minizoo.plan import Building, buildings, palette_of
 from minizoo.recipe import SHIPPED, TINY, Settings, fingerprint
 
-__all__ = ["RECYCLE", "Site", "work"]
+__all__ = ["RECYCLE", "STUCK", "Site", "work"]
 
 RECYCLE = 75  # exit status of a worker that should be started again
+STUCK = 3  # of one that met an error that it can name: starting it again would not help
 _SPARE = 3  # viewpoints beyond those wanted, for pictures that turn out dark or blown out
 
 
@@ -141,7 +142,7 @@ def _shoot(settings: Settings, renderer, light: dict, view, path: Path, flaw: Pa
         paths.write_bytes(flaw, fault.encode())
         return
     pixels = np.rint(255 * picture).astype(np.uint8)
-    data = store.view_bytes(pixels, passes.depth, passes.normal, passes.instance, quality=95 if probe else 92)
+    data = store.view_bytes(pixels, passes.depth, passes.normal, passes.instance, quality=95 if probe else 85)
     paths.write_bytes(path, data)
 
 
