@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modelatlas.errors import InputError
-from modelatlas.zoo import ModelSpec, Source, card, load, source_for, weights_digest
+from modelatlas.zoo import LoadedModel, ModelSpec, Source, card, load, source_for, weights_digest
 
 __all__ = ["check_source"]
 
@@ -27,14 +27,13 @@ def check_source(name: str, *, trust_code: bool = False, trained: bool = False) 
     assert list(source.names()) == sorted(source.names())
 
     _check_card(name)
-    _check_untrained(name, trust_code=trust_code)
+    model = _check_untrained(name, trust_code=trust_code)
+    _check_runs(_check_trained(name, untrained=model) if trained else model)
     if source.runs_user_code:
         with pytest.raises(InputError, match="--trust-code"):
             load(f"{name}?random=0")
     with pytest.raises(InputError, match="unknown key 'colour'"):
         card(f"{name}?colour=red")
-    if trained:
-        _check_trained(name, trust_code=trust_code)
 
 
 def _check_card(name: str) -> None:
@@ -59,7 +58,7 @@ def _check_card(name: str) -> None:
     assert all({"url", "package"} & set(file) for file in plain["weights"])
 
 
-def _check_untrained(name: str, *, trust_code: bool) -> None:
+def _check_untrained(name: str, *, trust_code: bool) -> LoadedModel:
     state = torch.random.get_rng_state()
     first, again, other = (load(f"{name}?random={seed}", trust_code=trust_code) for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), state), "torch's global random state was touched"
@@ -68,18 +67,18 @@ def _check_untrained(name: str, *, trust_code: bool) -> None:
     assert not first.card.trained
     assert not any(module.training for module in first.module.modules())
     assert first.card.parameters == sum(p.numel() for p in first.module.parameters())
-    _check_runs(first)
+    return first
 
 
-def _check_trained(name: str, *, trust_code: bool) -> None:
-    first, again = load(name, trust_code=trust_code), load(name, trust_code=trust_code)
-    assert first.weights_digest == again.weights_digest
-    assert first.weights_digest != load(f"{name}?random=0", trust_code=trust_code).weights_digest
+def _check_trained(name: str, *, untrained: LoadedModel) -> LoadedModel:
+    first, again = load(name), load(name)
+    assert first.weights_digest == again.weights_digest != untrained.weights_digest
     assert first.card.trained
-    _check_runs(first)
+    assert first.card.parameters == untrained.card.parameters
+    return first
 
 
-def _check_runs(model) -> None:
+def _check_runs(model: LoadedModel) -> None:
     """It takes what its preprocessing makes, two images at a time, and the input has a gradient."""
     squares = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     images = torch.from_numpy(np.stack([model.preprocess.tensor(square) for square in squares]))

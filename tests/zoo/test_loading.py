@@ -147,6 +147,8 @@ def test_an_unknown_source_or_key_is_named(nets):
         card("timm:resnet18?size=3")
 
 
-def test_a_source_with_a_cache_of_its_own_takes_no_file(tmp_path):
-    with pytest.raises(InputError, match=r"keeps its own cache; .*timm:resnet18\?weights="):
-        fetch_weights("timm:resnet18", file=tmp_path / "w.pt")
+def test_what_needs_no_weights_fetches_none(nets, tmp_path):
+    assert fetch_weights(f"{nets}:small") == []
+    assert fetch_weights("timm:resnet18?random=0") == []
+    with pytest.raises(InputError, match=r"fetches nothing; name your file with \?weights="):
+        fetch_weights(f"{nets}:small", file=tmp_path / "w.pt")

@@ -1,14 +1,16 @@
 """Our sources pass the shared checks; their cards agree with the libraries that they speak for."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from modelatlas.errors import FetchError, InputError
-from modelatlas.zoo import card, declare_missing_ops, load, source_for
+from modelatlas.zoo import card, declare_missing_ops, fetch_weights, load, source_for
 from modelatlas.zoo.spec import ModelSpec
 from zoo.checks import check_source
 
@@ -90,9 +92,41 @@ def test_a_timm_model_without_weights_says_what_to_do():
         load(f"timm:{name}")
 
 
+def test_timms_published_weights_are_taken_by_hand_and_loaded(cache, tmp_path):
+    save_file(load("timm:test_resnet?random=5").module.state_dict(), tmp_path / "by-hand.safetensors")
+    (path,) = fetch_weights("timm:test_resnet", file=tmp_path / "by-hand.safetensors")
+    assert path == cache / "weights" / "timm-test_resnet.r160_in1k" / "model.safetensors"
+    model = load("timm:test_resnet")
+    assert model.weights_digest == load("timm:test_resnet?random=5").weights_digest
+    assert model.card.trained
+    save_file(load("timm:test_resnet?random=6").module.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(FetchError, match="recorded at the first download"):
+        fetch_weights("timm:test_resnet", file=tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet", "lraspp_mobilenet_v3_large"])
+def test_torchvisions_published_weights_are_taken_by_hand_and_loaded(name, cache, tmp_path, monkeypatch):
+    """The library's own network, fresh, stands for the published weights; their name's hash cannot be met."""
+    options = {"googlenet": {"init_weights": False}, "lraspp_mobilenet_v3_large": {"weights_backbone": None}}
+    network = torchvision.models.get_model(name, weights=None, **options.get(name, {})).eval()
+    torch.save(network.state_dict(), tmp_path / "by-hand.pth")
+    with pytest.raises(FetchError, match="does not begin with"):
+        fetch_weights(f"torchvision:{name}", file=tmp_path / "by-hand.pth")
+    monkeypatch.setattr("modelatlas.zoo.published._HASH_IN_NAME", re.compile("nothing"))
+    fetch_weights(f"torchvision:{name}", file=tmp_path / "by-hand.pth")
+    ours = load(f"torchvision:{name}").module
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    if name == "googlenet":
+        network.transform_input = True  # as torchvision sets it where it loads its weights
+    with torch.no_grad():
+        expected, got = network(images), ours(images)
+    torch.testing.assert_close(got, expected)
+
+
 @pytest.mark.parametrize("spec", ["timm:test_resnet", "torchvision:squeezenet1_1"])
-def test_weights_out_of_reach_say_what_to_do(spec, monkeypatch, tmp_path):
+def test_weights_out_of_reach_say_what_to_do(spec, monkeypatch, tmp_path, cache):
     """Nothing can be reached: every connection is refused, every cache is empty."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     import socket
 
     def refuse(*args, **kwargs):
@@ -100,10 +134,9 @@ def test_weights_out_of_reach_say_what_to_do(spec, monkeypatch, tmp_path):
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(FetchError, match=r"could not be fetched .*\?weights=FILE, .*\?random=0"):
+    with pytest.raises(
+        FetchError, match=r"could not be fetched: cannot reach .*\?weights=FILE, .*\?random=0"
+    ):
         load(spec)
 
 
@@ -118,7 +151,7 @@ def test_torchvision_is_imported_with_or_without_its_operators():
     """In a fresh interpreter, as the first thing that touches torchvision."""
     code = (
         "from modelatlas.zoo._torchvision_ops import declare_missing_ops as d\n"
-        "first = d()\nimport torchvision, timm\n"
+        "first = d()\nimport torchvision\n"
         "assert d() == first\nimport torch\ntorch.ops.torchvision.nms\nprint('fine', first)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -57,7 +57,8 @@ def test_what_is_put_together_is_taken_apart(source, name, options):
 @pytest.mark.parametrize(
     "text",
     ["", "resnet18", ":resnet18", "timm:", "Timm:x", "timm:x?", "timm:x?layer", "timm:x?=3", "timm:x?layer=",
-     "timm:x?a=1&a=2", "timm:x?random=-1", "timm:x?random=one", "timm:x?random=0&weights=w.pt", "timm:x\n", " timm:x"],
+     "timm:x?a=1&a=2", "timm:x?random=-1", "timm:x?random=one", "timm:x?random=0&weights=w.pt",
+     "timm:x\n", " timm:x"],
 )  # fmt: skip
 def test_what_is_malformed_is_refused(text):
     with pytest.raises(InputError) as caught:

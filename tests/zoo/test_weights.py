@@ -126,7 +126,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     with torch.no_grad():
         broken.get_parameter("classifier.1.bias")[3] = value
     path = put(broken.state_dict(), tmp_path / "w.pt")
-    with pytest.raises(ModelError, match="NaN or infinity in 'classifier.1.bias'"):
+    with pytest.raises(ModelError, match=r"NaN or infinity in 'classifier\.1\.bias'"):
         load(f"{NET}?weights={path}")
 
 

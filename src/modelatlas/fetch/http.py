@@ -9,6 +9,7 @@ checksum, the one of the first download is recorded in the cache and must hold e
 import http.client
 import json
 import os
+import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -21,7 +22,7 @@ from modelatlas._ids import file_digest, fingerprint
 from modelatlas.errors import FetchError
 from modelatlas.fetch.cache import cache_folder, cache_lock
 
-__all__ = ["Progress", "download"]
+__all__ = ["Progress", "download", "install_file"]
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes at hand and the whole size in bytes (None where the origin does not say)."""
@@ -109,6 +110,32 @@ def download(
                 "folder (MODELATLAS_CACHE), then run again: the download goes on where it stopped"
             ) from error
         _validator_file(part).unlink(missing_ok=True)
+    return dest
+
+
+def install_file(file: Path, url: str, dest: Path) -> Path:
+    """Put a file that was got by hand in the place of a download of `url`.
+
+    Returns
+    -------
+        `dest`.
+
+    Raises
+    ------
+    FetchError
+        No such file, or not the one whose checksum is recorded for that address.
+    """
+    if not file.is_file():
+        raise FetchError(f"{file}: there is no such file; name the one that was downloaded by hand")
+    with cache_lock("http", url):
+        part = dest.with_name(dest.name + ".part")
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, part)
+        expected = _recorded(url)
+        _check(url, part, expected, stated=False)
+        if expected is None:
+            _record(url, part)
+        os.replace(part, dest)  # noqa: PTH105
     return dest
 
 

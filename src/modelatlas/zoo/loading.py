@@ -97,29 +97,27 @@ def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Pa
     Parameters
     ----------
     file
-        Archive or weights file that was got by hand; for sources that keep their files in our cache.
+        Archive or weights file that was got by hand.
 
     Returns
     -------
-        Paths in our cache; empty where the source's library fills a cache of its own (timm, torchvision).
+        Where they lie; empty for models without weights of their own to fetch.
 
     Raises
     ------
     InputError
-        `file` is given and the source takes none.
+        `file` is given and the source fetches none.
     FetchError, ModelError
         As `load`.
     """
     parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
     source = source_for(parsed)
-    if isinstance(source, FetchingSource):
+    if isinstance(source, FetchingSource) and parsed.weights is None and parsed.seed is None:
         return [source.fetch(parsed, file=file)]
     if file is not None:
         raise InputError(
-            f"{parsed.text}: {parsed.source}: keeps its own cache; name your file in the spec, "
-            f"as in '{parsed.source}:{parsed.name}?weights={file}'"
+            f"{parsed.text}: {parsed.source}: fetches nothing; name your file with ?weights={file}"
         )
-    load(parsed)
     return []
 
 

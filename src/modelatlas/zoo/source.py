@@ -79,7 +79,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class FetchingSource(Source, Protocol):
-    """A source that keeps its weights in our cache."""
+    """A source that fetches its weights."""
 
     def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
         """Have the weights in the cache, from where they come or from a file got by hand."""

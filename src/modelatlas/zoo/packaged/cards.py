@@ -83,7 +83,7 @@ def _network(name: str, table: dict[str, Any]) -> PackagedNetwork:
         bytes=origin["member_bytes"],
         format=table.pop("format"),
     )
-    sizes = {
+    sizes: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in table.pop("input").items()
     }
     card = ModelCard(

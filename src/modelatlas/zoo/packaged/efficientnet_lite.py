@@ -39,7 +39,7 @@ class SameConv2d(nn.Conv2d):
         )
         if height or width:
             input = F.pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return super().forward(input)  # type: ignore[no-any-return]
+        return super().forward(input)
 
 
 class InvertedResidual(nn.Module):
@@ -65,7 +65,7 @@ class InvertedResidual(nn.Module):
         y = F.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
         y = F.relu6(self.bn1(self.depthwise_conv(y)))
         y = self.bn2(self.project_conv(y))
-        return x + y if self.skips else y
+        return x + y if self.skips else y  # type: ignore[no-any-return]
 
 
 class EfficientNetLite0(nn.Module):

@@ -1,20 +1,23 @@
 """`timm:<name>[.<tag>]`: image models of the timm library.
 
 Size, mean and std are the weights' own (timm's pretrained configuration); the crop fraction is not used.
-Weights come by timm's own loader from where its configuration points to.
+Weights come from where that configuration points to, by our own download, and are loaded by timm.
 """
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from modelatlas.errors import FetchError, InputError, MissingExtraError
+from modelatlas.errors import InputError, MissingExtraError
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.published import published_weights
 from modelatlas.zoo.spec import ModelSpec
 
 __all__ = ["TimmSource"]
@@ -50,21 +53,22 @@ class TimmSource:
         )
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
-        """Make the model; weights by timm's loader."""
+        """Make the model, with its published weights or fresh ones."""
         timm = _timm()
+        options = {"pretrained_cfg_overlay": {"file": str(self.fetch(spec))}} if pretrained else {}
+        network = timm.create_model(spec.name, pretrained=pretrained, **options)
+        assert isinstance(network, nn.Module)
+        return network
+
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+        """Have the published weights: where the hub's client once put them, or in our cache."""
         config = _config(spec)
-        if not pretrained:
-            return _module(timm.create_model(spec.name, pretrained=False))
         if not config.has_weights:
             raise InputError(f"{spec.text}: timm has no weights for it; add ?random=0 or ?weights=FILE")
-        try:
-            return _module(timm.create_model(spec.name, pretrained=True))
-        except Exception as error:  # the hub's client has had errors of many bases
-            said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise FetchError(
-                f"{spec.text}: its weights could not be fetched ({said}); check the network, or name a file "
-                "of yours with ?weights=FILE, or chart it untrained with ?random=0"
-            ) from error
+        if file is None and config.hf_hub_id and (kept := _in_hub_cache(config.hf_hub_id, _hub_file(config))):
+            return kept
+        name = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
+        return published_weights(_url(config), model=spec.text, folder=f"timm-{name}", file=file)
 
 
 def _timm() -> ModuleType:
@@ -93,13 +97,28 @@ def _config(spec: ModelSpec) -> Any:
 
 
 def _weight_files(config: Any) -> tuple[WeightFile, ...]:
-    if config.hf_hub_id:  # what timm's loader prefers
-        file = config.hf_hub_filename or "model.safetensors"
-        url = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/{file}"
-        return (WeightFile(url=url, format="safetensors" if file.endswith(".safetensors") else "torch"),)
-    return (WeightFile(url=config.url, format="torch"),) if config.url else ()
+    if not config.has_weights:
+        return ()
+    url = _url(config)
+    return (WeightFile(url=url, format="safetensors" if url.endswith(".safetensors") else "torch"),)
 
 
-def _module(made: Any) -> nn.Module:
-    assert isinstance(made, nn.Module)
-    return made
+def _url(config: Any) -> str:
+    """Address of the weights: on the hub, which timm prefers too, else at their origin."""
+    if not config.hf_hub_id:
+        return str(config.url)
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip(
+        "/"
+    )  # what the hub's own client reads
+    return f"{hub}/{config.hf_hub_id}/resolve/main/{_hub_file(config)}"
+
+
+def _hub_file(config: Any) -> str:
+    return config.hf_hub_filename or "model.safetensors"
+
+
+def _in_hub_cache(repository: str, file: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None

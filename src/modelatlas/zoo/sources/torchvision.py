@@ -6,16 +6,19 @@ video, quantized and optical-flow models do not map one image tensor to activati
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from torch import nn
 
-from modelatlas.errors import FetchError, InputError, MissingExtraError
+from modelatlas.errors import InputError, MissingExtraError
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.published import published_weights
 from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.weights import load_into, read_state_dict
 
 __all__ = ["TorchvisionSource"]
 
@@ -58,23 +61,28 @@ class TorchvisionSource:
         )
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
-        """Make the model; weights by torch's hub, whose file names carry a checksum that it compares."""
-        weights, _ = _default_weights(spec)
-        if not pretrained:
-            return _untrained(spec)
-        try:
-            network = _models().get_model(spec.name, weights=weights)
-        except (OSError, RuntimeError) as error:
-            raise FetchError(
-                f"{spec.text}: its weights could not be fetched ({str(error)[:200]}); check the network, or "
-                "name a file of yours with ?weights=FILE, or chart it untrained with ?random=0"
-            ) from error
-        assert isinstance(network, nn.Module)
+        """Make the model, with its default weights or fresh ones."""
+        network = _untrained(spec)
+        if pretrained:
+            path = self.fetch(spec)
+            state = read_state_dict(path, model=spec.text)
+            if (
+                spec.name == "googlenet"
+            ):  # auxiliary heads that the published weights hold, and nobody evaluates
+                state = {name: tensor for name, tensor in state.items() if not name.startswith("aux")}
+            load_into(network, state, model=spec.text, path=path)
         return network
+
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+        """Have the default weights in our cache; their file names carry a checksum that is compared."""
+        weights, _ = _default_weights(spec)
+        return published_weights(
+            weights.url, model=spec.text, folder="torchvision", file=file, hash_in_name=True
+        )
 
 
 def _untrained(spec: ModelSpec) -> nn.Module:
-    """Build it as its trained form is: auxiliary heads where the default weights have them, no download."""
+    """Build what the default weights fit into, as torchvision does for them, without a download."""
     weights, family = _default_weights(spec)
     options: dict[str, Any] = {"weights": None}
     if family.startswith("segmentation"):
@@ -86,7 +94,7 @@ def _untrained(spec: ModelSpec) -> nn.Module:
         if "lraspp" in spec.name:
             del options["aux_loss"]
     elif family in ("googlenet", "inception"):
-        options |= {"init_weights": True, "aux_logits": family == "inception"}
+        options |= {"init_weights": True, "transform_input": True, "aux_logits": family == "inception"}
     network = _models().get_model(spec.name, **options)
     assert isinstance(network, nn.Module)
     return network
