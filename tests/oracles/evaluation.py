@@ -65,10 +65,11 @@ def principal_column(rates):
     """Power iteration on the matrix of clipped odds."""
     size = len(rates)
     clipped = [[min(0.999, max(0.001, rate)) for rate in row] for row in rates]
-    vector = [1 / size] * size
-    for _ in range(10_000):
-        vector = [sum(clipped[i][j] / clipped[j][i] * vector[j] for j in range(size)) for i in range(size)]
-        vector = [value / sum(vector) for value in vector]
+    odds = np.array([[clipped[i][j] / clipped[j][i] for j in range(size)] for i in range(size)])
+    vector = np.full(size, 1 / size)
+    for _ in range(5000):
+        vector = odds @ vector
+        vector /= vector.sum()
     return vector
 
 

@@ -1,11 +1,11 @@
 """Predicted affinities against measured transfers, and one atlas against another. No torch, no terminals."""
 
-from modelatlas.evaluation.compare import Comparison, compare, mantel
+from modelatlas.evaluation.comparison import Comparison, compare, mantel
 from modelatlas.evaluation.document import details, document
-from modelatlas.evaluation.evaluate import Evaluation, evaluate, fixed_list
 from modelatlas.evaluation.losses import affinities_from_losses, read_losses
 from modelatlas.evaluation.metrics import RELEVANT, Scores, score
 from modelatlas.evaluation.names import match_names
+from modelatlas.evaluation.prediction import Evaluation, evaluate, fixed_list
 from modelatlas.evaluation.resampling import Difference, interval, paired_difference
 from modelatlas.evaluation.taskonomy import TRAINING_SETS, taskonomy_transfers
 from modelatlas.evaluation.transfers import TransferTable, read_transfers

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from modelatlas.evaluation.evaluate import Evaluation
 from modelatlas.evaluation.metrics import Scores
+from modelatlas.evaluation.prediction import Evaluation
 from modelatlas.evaluation.resampling import interval
 
 __all__ = ["details", "document"]

@@ -5,7 +5,7 @@ from modelatlas.space.bootstrap import Interval
 from modelatlas.space.dead import dead_maps
 from modelatlas.space.matrix import Affinity
 from modelatlas.space.ranking import rank
-from modelatlas.space.tree import LINKAGES, Tree, tree
+from modelatlas.space.trees import LINKAGES, Tree, tree
 
 __all__ = [
     "LINKAGES",
