@@ -1,0 +1,131 @@
+"""Labels of the finished buildings, computed once a building and laid side by side as a split.
+
+Computing takes most of a second a view, half of it for the two segmentations, so a building's labels are
+kept under the digest of its shard and of the code that labels; a split is put together anew whenever
+buildings join it.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from minizoo import labels, store
+from minizoo.dataset import Views, open_views, write_views
+from minizoo.errors import MinizooError, SpoiltViewError
+from minizoo.losses import TASKS
+from minizoo.paths import CACHE, check_disk
+
+__all__ = ["LEARNING", "arrays", "label_shard", "prepare"]
+
+LEARNING = CACHE / "learning"
+_COLOUR_SIDE = 32
+_EXACT = ("rgb2depth", "rgb2mist")  # a step of float16 is a hundredth of their deviation
+
+
+class NothingRenderedError(MinizooError):
+    """A split has no finished building."""
+
+    def __init__(self, split: str, where: Path) -> None:
+        self.split, self.where = split, where
+        super().__init__(
+            f"{where}: no finished building of the split {split}. Run `python -m minizoo render` first."
+        )
+
+
+def prepare(
+    shards: Path, split: str, *, recipe: str, workers: int = 2, say: Callable[[str], None] = lambda _: None
+) -> Views:
+    """Open a split, computing what labels it lacks.
+
+    Parameters
+    ----------
+    shards
+        Folder of the buildings' zips.
+    recipe
+        The views' recipe; shards of another are refused.
+
+    Raises
+    ------
+    NothingRenderedError, SpoiltViewError, RecipeChangedError
+    """
+    found = sorted(shards.glob(f"{split}-*.zip"))
+    if not found:
+        raise NothingRenderedError(split, shards)
+    check_disk(LEARNING)
+    code = _code()
+    digests = [hashlib.sha256(code.encode() + path.read_bytes()).hexdigest() for path in found]
+    folders = [LEARNING / "labels" / f"{p.stem}-{d[:12]}" for p, d in zip(found, digests, strict=True)]
+    whole = LEARNING / "views" / f"{split}-{hashlib.sha256(''.join(digests).encode()).hexdigest()[:12]}"
+    if (whole / "views.json").exists():
+        return open_views(whole)
+    missing = [row for row in zip(found, folders, strict=True) if not (row[1] / "views.json").exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = {pool.submit(label_shard, path, folder, recipe): path for path, folder in missing}
+        for job in as_completed(jobs):
+            say(f"labels of {jobs[job].stem}: {job.result()} views")
+    _join([open_views(folder) for folder in folders], whole)
+    return open_views(whole)
+
+
+def label_shard(path: Path, folder: Path, recipe: str) -> int:
+    """Compute and write the labels of one building; return how many views it has."""
+    views = list(store.read_shard(path, recipe))
+    if not views:
+        raise SpoiltViewError(path, "holds no view")
+    made = [arrays(view) for view in views]
+    write_views(
+        folder,
+        names=[view.name for view in views],
+        pictures=np.stack([view.picture for view in views]),
+        labels={name: np.stack([row[name] for row in made]) for name in made[0]},
+        digest=folder.name,
+    )
+    return len(views)
+
+
+def arrays(view: store.View) -> dict[str, np.ndarray]:
+    """Return the labels of one view in the form that the losses take."""
+    made = labels.compute(view, color_size=_COLOUR_SIDE)
+    found: dict[str, np.ndarray] = {}
+    for task in (task for task in TASKS if task.target):
+        value = made.values[task.target]
+        if task.judge == "pairs":
+            found[task.target] = value.astype(np.uint8)
+        elif task.judge == "classes":
+            known = made.masks.get(task.target, np.True_)
+            found[task.target] = np.asarray(
+                np.where(known, value, -1) if task.side else value.argmax(), np.int16
+            )
+        elif not task.side:
+            found[task.target] = value.astype(np.float32)
+        else:
+            mask = made.masks.get(task.target)
+            known = value if mask is None else np.where(mask[..., None], value, np.nan)
+            kind = np.float32 if task.target in _EXACT else np.float16
+            found[task.target] = np.moveaxis(known, -1, 0).astype(kind)
+    return found
+
+
+def _join(parts: Sequence[Views], folder: Path) -> None:
+    write_views(
+        folder,
+        names=[name for part in parts for name in part.names],
+        pictures=np.concatenate([part.pictures for part in parts]),
+        labels={name: np.concatenate([part.labels[name] for part in parts]) for name in parts[0].labels},
+        digest=folder.name,
+    )
+
+
+def _code() -> str:
+    """Digest of everything that turns a stored view into labels."""
+    here = Path(__file__).parent
+    files = [
+        *sorted((here / "labels").glob("*.py")),
+        here / "kinds.py",
+        here / "geometry_code.py",
+        here / "labelled.py",
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
