@@ -94,7 +94,7 @@ def test_a_name_that_leads_out_is_refused(tmp_path, name, kind):
     assert {path.name for path in tmp_path.rglob("*")} <= {"a", "in"}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text("ab./\\: ", min_size=1, max_size=12).filter(lambda name: name.strip("./ ")))
 def test_no_name_writes_outside_the_folder(tmp_path, name):
     root = tmp_path / hashlib.sha256(name.encode()).hexdigest()

@@ -44,7 +44,7 @@ def test_what_is_there_is_not_fetched_again(origin, tmp_path):
     assert len(origin.ranges) == 1
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(breaks=st.integers(0, 2), length=st.integers(2, 700_000), seed=st.integers(0, 255))
 def test_a_transfer_that_breaks_off_is_resumed_to_the_same_bytes(origin, tmp_path, breaks, length, seed):
     content = hashlib.shake_128(bytes([seed])).digest(length)

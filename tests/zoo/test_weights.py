@@ -139,7 +139,7 @@ def test_infinity_in_a_buffer_is_a_mask_and_fine():
         check_finite(module, model="m")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(index=st.integers(0, 107), bit=st.integers(0, 31))
 def test_every_bit_of_every_weight_counts_in_the_digest(index, bit):
     module = net()
