@@ -29,7 +29,7 @@ class Settings:
 
 
 SHIPPED = Settings()
-TINY = Settings(samples=1, probe_samples=1, views=2)
+TINY = Settings(size=64, samples=1, probe_samples=1, views=2)
 
 
 def fingerprint(settings: Settings = SHIPPED) -> str:

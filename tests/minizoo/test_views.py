@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("skimage", reason="labels need scikit-image")
 
 from minizoo.kinds import SEMANTIC
+from minizoo.labels import surface
 from tests.minizoo.solids import FOV, looking, room
 
 from minizoo import labels, paths, store
@@ -97,6 +98,9 @@ def test_a_trial_with_three_rooms_renders_packs_resumes_and_labels(tmp_path):
         assert (view.instance > 0).mean() > 0.97
         made = labels.compute(view)
         assert view.depth[view.instance > 0].min() > 0.3
+        at = surface.points(view.depth.astype(float), view.fov) @ view.rotation.T + view.location
+        floor = (view.instance == 5) & (view.normal[..., 2] > 0.99)
+        assert np.abs(at[floor][:, 2]).max(initial=0) < 0.05  # depth, camera and room agree
         toward = (made.values["rgb2sfnorm"] ** 2).sum(-1)
         np.testing.assert_allclose(toward, 1, atol=1e-5)
 
