@@ -1,0 +1,120 @@
+"""Sharing and resuming the work, without a renderer."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage", reason="the overview draws labels")
+
+from minizoo.__main__ import main
+from minizoo.plan import Building
+from minizoo.recipe import SHIPPED, TINY, Settings, fingerprint
+
+from minizoo import paths, store, worker
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WORK", tmp_path / "work")
+    monkeypatch.setattr(paths, "VIEWS", tmp_path / "views")
+    return worker.Site()
+
+
+def finish(site, building, index):
+    """Leave behind what a finished room leaves: one view and the room's file."""
+    size = site.settings.size
+    picture = np.full((size, size, 3), 10 * index, np.uint8)
+    flat = np.zeros((size, size, 3), np.float32)
+    flat[..., 2] = 1
+    one = np.ones((size, size), np.float32)
+    name = f"r{index:02d}a0v0"
+    folder = site.work / building.name
+    paths.write_bytes(folder / f"{name}.view", store.view_bytes(picture, one, flat, one, quality=90))
+    view = {
+        "name": name,
+        "location": [0, 0, 1],
+        "rotation": np.eye(3).tolist(),
+        "yaw": 0,
+        "pitch": 0,
+        "fov": 75,
+    }
+    room = {
+        "index": index,
+        "place": "office",
+        "size": [3, 3, 2.5],
+        "instances": [{"cls": "wall"}],
+        "views": [view],
+    }
+    paths.write_bytes(site.room_file(building, index), json.dumps(room).encode())
+
+
+def test_a_building_is_packed_when_its_last_room_is_there(site):
+    building = Building("train-000", "train", 3)
+    finish(site, building, 0)
+    finish(site, building, 2)
+    worker._pack(site, building)
+    assert not site.shard(building).exists()
+    finish(site, building, 1)
+    worker._pack(site, building)
+    assert [v.picture[0, 0, 0] // 9 for v in store.read_shard(site.shard(building), site.recipe)] == [0, 1, 2]
+
+
+def test_a_packed_building_is_never_written_again(site):
+    building = Building("train-000", "train", 1)
+    finish(site, building, 0)
+    worker._pack(site, building)
+    before = site.shard(building).stat().st_mtime_ns
+    worker._pack(site, building)
+    assert site.shard(building).stat().st_mtime_ns == before
+
+
+def test_a_room_is_claimed_once_and_free_again_after(tmp_path):
+    path = tmp_path / "r00.lock"
+    with worker._claim(path) as mine:
+        assert mine
+        with worker._claim(path) as other:
+            assert not other
+    with worker._claim(path) as again:
+        assert again
+
+
+def test_the_recipe_changes_with_every_setting_and_not_by_itself():
+    assert fingerprint(SHIPPED) == fingerprint(Settings())
+    assert len({fingerprint(s) for s in (SHIPPED, TINY, Settings(samples=5), Settings(views=3))}) == 4
+
+
+def test_status_names_a_shard_of_another_recipe_in_one_line(site, capsys):
+    store.pack(site.shards / "train-000.zip", {"recipe": "older", "rooms": []}, {})
+    assert main(["status"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "train-000.zip was made by recipe older" in err
+
+
+def test_status_counts_buildings_and_views(site, capsys):
+    building = Building("train-000", "train", 1)
+    finish(site, building, 0)
+    worker._pack(site, building)
+    finish(site, Building("train-001", "train", 2), 0)
+    assert main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "train       1 of 36 buildings,     1 views" in out
+    assert "1 loose views" in out
+
+
+def test_sheets_are_written_for_the_kinds_that_are_there(site, tmp_path, capsys):
+    building = Building("train-000", "train", 2)
+    for index in range(2):
+        finish(site, building, index)
+    worker._pack(site, building)
+    assert main(["sheet", str(tmp_path / "sheets")]) == 0
+    assert [p.name for p in (tmp_path / "sheets").iterdir()] == ["rooms-all-office.png"]
+
+
+def test_rendering_without_furniture_says_what_to_do(tmp_path, monkeypatch, capsys):
+    from minizoo import sources
+
+    monkeypatch.setattr(sources, "DOWNLOADS", tmp_path)
+    assert main(["render"]) == 1
+    assert "make minizoo-setup" in capsys.readouterr().err
