@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from minizoo import commands as learning
 from minizoo.errors import MinizooError
 
 __all__ = ["main"]
@@ -31,9 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("notice", help="write the attribution of every model and texture used")
     for name in ("render", "sheet", "labels", "status"):
         commands.choices[name].add_argument("--tiny", action="store_true", help="a trial with three rooms")
+    learning.add(commands)
     options = parser.parse_args(arguments)
     try:
-        return _run(options)
+        return learning.run(options) if options.command in learning.COMMANDS else _run(options)
     except MinizooError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 3 if getattr(options, "worker", False) else 1

@@ -8,6 +8,7 @@ buildings join it.
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def prepare(
     if (whole / "views.json").exists():
         return open_views(whole)
     missing = [row for row in zip(found, folders, strict=True) if not (row[1] / "views.json").exists()]
-    with ProcessPoolExecutor(workers) as pool:
+    # Spawned, since forking a process that runs torch's threads may hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = {pool.submit(label_shard, path, folder, recipe): path for path, folder in missing}
         for job in as_completed(jobs):
             say(f"labels of {jobs[job].stem}: {job.result()} views")

@@ -27,10 +27,21 @@ from minizoo.losses import Goal, Sight, see
 from minizoo.networks import CODE, Encoder, build_decoder, build_encoder
 from minizoo.training import precision
 
-__all__ = ["ROWS", "Budget", "Split", "encode", "readout", "scratch", "untrained", "wanted"]
+__all__ = [
+    "ROWS",
+    "Budget",
+    "Split",
+    "codes_of",
+    "encode",
+    "readout",
+    "scratch",
+    "sight_of",
+    "untrained",
+    "wanted",
+]
 
 ROWS = ("random", "scratch", "constant")
-CHECKS = 8
+CHECKS = 5
 PARTS = ("training", "validation", "test")
 
 
@@ -66,13 +77,15 @@ def encode(encoder: Encoder, split: Split, sight: Sight) -> Parts:
         For each part float32 [view, 8, 8, 8]; over the training part every live channel has mean 0 and
         deviation 1, a dead one is 0.
     """
-    encoder.eval()
-    codes = {part: _codes(encoder, getattr(split, part), sight) for part in PARTS}
+    codes = {part: codes_of(encoder, getattr(split, part), sight) for part in PARTS}
     deviation, mean = torch.std_mean(codes["training"], (0, 2, 3), keepdim=True)
     return {part: (code - mean) / deviation.clamp(min=1e-4) for part, code in codes.items()}
 
 
-def _codes(encoder: Encoder, views: Views, sight: Sight) -> Float[Tensor, "view channel y x"]:
+@torch.inference_mode()
+def codes_of(encoder: Encoder, views: Views, sight: Sight) -> Float[Tensor, "view channel y x"]:
+    """Compute the codes of a frozen encoder as they are."""
+    encoder.eval()
     generator = torch.Generator().manual_seed(0)
     codes = torch.empty(len(views), *CODE)
     for start in range(0, len(views), 64):

@@ -1,0 +1,105 @@
+"""Write what ships into the data distribution: encoders in float16, their cards, scores and transfers.
+
+`encoders/<task>.safetensors` holds the trained encoder, its kernels in float16 and its vectors in float32,
+where half precision could lose a small variance; `cards.json` says of each what it was trained on and how
+well; `transfers/losses.npz` holds an array [source, test view] for every target, with the names of both, and
+`<target>.again` of the second seed; `transfers/affinities.csv` is the reference `mini`, made of the losses by
+`modelatlas.evaluation` (win rates, hierarchy process).
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from minizoo.learning import Workplace
+from minizoo.losses import TASKS
+from minizoo.networks import CODE, INPUT
+from minizoo.paths import REPO, write_bytes
+from minizoo.transfer import ROWS
+from modelatlas.evaluation import affinities_from_losses
+
+__all__ = ["HOME", "card", "table", "weights_bytes", "write"]
+
+HOME = REPO / "mini-data" / "modelatlas_mini"
+LICENCE = "CC-BY-4.0"
+
+
+def write(place: Workplace, out: Path) -> str:
+    """Write all finished encoders and transfers; return a sentence on what there is."""
+    cards = []
+    for task in TASKS:
+        if (place.folder / "runs" / task.name / "score.json").exists():
+            data = weights_bytes(place.encoder(task.name))
+            write_bytes(out / "encoders" / f"{task.name}.safetensors", data)
+            cards.append(card(place, task.name, data))
+    write_bytes(out / "cards.json", json.dumps(cards, indent=1).encode())
+    losses = place.losses()
+    if losses:
+        _write_transfers(place, losses, out / "transfers")
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 2**20
+    pairs = sum(len(rows) for rows in losses.values())
+    return f"{out}: {len(cards)} encoders, {pairs} transfers to {len(losses)} targets, {size:.1f} MB"
+
+
+def weights_bytes(encoder: torch.nn.Module) -> bytes:
+    """Pack weights: kernels in float16, vectors and BatchNorm's statistics in float32, no counters."""
+    state = encoder.state_dict()
+    kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    halves = {name: value.half() if value.ndim > 1 else value.float() for name, value in kept.items()}
+    return save({name: value.contiguous() for name, value in halves.items()}, metadata={"format": "pt"})
+
+
+def card(place: Workplace, name: str, data: bytes) -> dict[str, object]:
+    """Describe an encoder: what it is, how it was trained, how well it does, its checksum."""
+    folder = place.folder / "runs" / name
+    score = json.loads((folder / "score.json").read_text())
+    about = json.loads((folder / "history.json").read_text())
+    return {
+        "name": name, "task": name, "group": score["group"], "licence": LICENCE,
+        "file": f"encoders/{name}.safetensors", "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "parameters": sum(p.numel() for p in place.encoder(name).parameters()),
+        "input": {"height": INPUT, "width": INPUT, "channels": 3, "range": [-1, 1]},
+        "layer": "code", "layer_shape": CODE, "bottleneck": place.course.bottleneck,
+        "training": {**about["course"], "views": score["views"], "recipe": place.recipe},
+        "score": {k: score[k] for k in ("loss", "constant", "random", "ratio", "ratio_random")},
+        "curve": [[entry["step"], round(entry["training"], 4), round(entry["validation"], 4)]
+                  for entry in about["history"]],
+    }  # fmt: skip
+
+
+def table(place: Workplace) -> str:
+    """Lay out the scores of all trained tasks; a star marks one that must not ship as it is."""
+    columns = ("ratio", "ratio_random", "training", "validation", "loss")
+    lines = [f"{'task':18s}" + "".join(f"{name:>14s}" for name in (*columns, "epoch")) + "  quiet units"]
+    for task in TASKS:
+        path = place.folder / "runs" / task.name / "score.json"
+        if path.exists():
+            score = json.loads(path.read_text())
+            numbers = "".join(f"{score[name]:14.3f}" for name in columns)
+            star = "" if score["ratio"] <= 0.85 and score["ratio_random"] < 1 else " *"
+            epoch = f"{score['epoch']}/{score['epochs']}"
+            lines.append(f"{task.name:18s}{numbers}{epoch:>14s}  {score['quiet_units'] or '-'}{star}")
+    return "\n".join(lines)
+
+
+def _write_transfers(place: Workplace, losses: dict[str, dict[str, np.ndarray]], out: Path) -> None:
+    arrays: dict[str, np.ndarray] = {"views": np.array(place.split.test.names)}
+    for target, rows in losses.items():
+        arrays[target], arrays[f"{target}.sources"] = np.stack(list(rows.values())), np.array(list(rows))
+    for target, rows in place.losses(again=True).items():
+        arrays[f"{target}.again"] = np.stack(list(rows.values()))
+        arrays[f"{target}.again.sources"] = np.array(list(rows))
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    write_bytes(out / "losses.npz", data.getvalue())
+    sources = {target: [name for name in rows if name not in ROWS] for target, rows in losses.items()}
+    tables = {t: np.stack([losses[t][s] for s in names]).astype(np.float64) for t, names in sources.items()}
+    frame = affinities_from_losses(tables, sources=sources, origin="mini").frame()
+    lines = [f"{s},{t},{float(frame.loc[s, t])!r}" for t in frame.columns for s in sources[t]]
+    write_bytes(out / "affinities.csv", "\n".join(["source,target,affinity", *lines, ""]).encode())

@@ -1,0 +1,255 @@
+"""Readouts on the flat world; labels, training, transfers and package together on analytic rooms."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, load_file, save
+
+from flat_world import flat_world
+
+pytest.importorskip("skimage", reason="labels need scikit-image")
+
+from minizoo.dataset import Views
+from minizoo.errors import RecipeChangedError
+from minizoo.labelled import NothingRenderedError, label_shard, prepare
+from minizoo.learning import NotTrainedError, Workplace
+from minizoo.losses import BY_NAME, TARGETS, Goal
+from minizoo.networks import CODE, Encoder, build_encoder
+from minizoo.training import Course, best_constant
+from minizoo.transfer import ROWS, Budget, Split, codes_of, encode, readout, scratch, untrained, wanted
+from tests.minizoo.solids import FOV, looking, room
+
+from minizoo import package, store
+
+SPLIT = Split(flat_world(96, seed=1), flat_world(24, seed=2), flat_world(32, seed=3))
+BUDGET = Budget(steps=60, batch=16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def goal_of(name):
+    return Goal.fit(BY_NAME[name], SPLIT.training.label(BY_NAME[name]))
+
+
+def codes_that_hold(label):
+    """Codes of an imaginary encoder whose first channel is the label at 8 x 8, the others noise."""
+    made = {}
+    for seed, part in enumerate(("training", "validation", "test")):
+        view = getattr(SPLIT, part)
+        noise = np.random.default_rng(seed).normal(size=(len(view), *CODE)).astype(np.float32)
+        noise[:, 0] = np.asarray(view.labels[label], np.float32).reshape(len(view), 8, 8, 8, 8).mean((2, 4))
+        made[part] = torch.from_numpy(noise)
+    return made
+
+
+def test_a_code_that_holds_the_answer_beats_one_that_does_not():
+    goal = goal_of("rgb2depth")
+    answers = wanted(goal, SPLIT)
+    knows, blind = codes_that_hold("rgb2depth"), codes_that_hold("rgb2depth")
+    for part in blind:
+        blind[part][:, 0] = blind[part][:, 1]
+    good, bad = (readout(codes, answers, goal, budget=BUDGET) for codes in (knows, blind))
+    constant = best_constant(goal, SPLIT.training, SPLIT.test, steps=60)
+    assert good.shape == (len(SPLIT.test),)
+    assert (good < bad).mean() > 0.9
+    assert good.mean() < 0.8 * constant.mean()
+    assert bad.mean() > 0.85 * constant.mean()  # nothing to learn, and nothing worse than the constant by far
+    assert bad.mean() < 1.3 * constant.mean()
+
+
+def test_the_same_readout_twice_gives_the_same_losses_and_another_seed_others():
+    goal = goal_of("class_places")
+    answers, codes = wanted(goal, SPLIT), codes_that_hold("rgb2depth")
+    short = Budget(steps=10, batch=16)
+    first, second = (readout(codes, answers, goal, budget=short) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = readout(codes, answers, goal, budget=Budget(steps=10, batch=16, seed=12))
+    assert not np.array_equal(first, other)
+
+
+def test_codes_are_standardised_so_that_scale_gains_nothing():
+    encoder = untrained(SPLIT.training, seed=7)
+    plain = encode(encoder, SPLIT, "plain")
+    raw = codes_of(encoder, SPLIT.training, "plain")
+    assert raw.min() >= 0
+    alive = raw.std((0, 2, 3)) > 1e-3
+    assert alive.sum() >= 4
+    torch.testing.assert_close(
+        plain["training"].mean((0, 2, 3))[alive], torch.zeros(int(alive.sum())), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(
+        plain["training"].std((0, 2, 3))[alive], torch.ones(int(alive.sum())), atol=1e-3, rtol=0
+    )
+    with torch.no_grad():
+        for parameter in encoder.compress[1].parameters():
+            parameter.mul_(4)
+    for part, codes in encode(encoder, SPLIT, "plain").items():
+        torch.testing.assert_close(codes, plain[part], atol=0.1, rtol=0.05)
+
+
+def test_noise_is_the_same_for_every_encoder():
+    class Mean(Encoder):
+        def forward(self, picture):
+            return torch.nn.functional.avg_pool2d(picture, 16).mean(1, keepdim=True).expand(-1, 8, -1, -1)
+
+    first, second = (codes_of(Mean(), SPLIT.test, "noisy") for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, codes_of(Mean(), SPLIT.test, "plain"))
+
+
+def test_untrained_encoder_has_the_initial_weights_and_measured_statistics():
+    encoder, fresh = untrained(SPLIT.training, seed=7), build_encoder(seed=7)
+    for (name, a), b in zip(encoder.named_parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    codes = codes_of(encoder, SPLIT.test, "plain")
+    assert 0.2 < (codes > 0).float().mean() < 0.8
+    assert codes_of(fresh, SPLIT.test, "plain").std() < 0.5 * codes.std()
+
+
+def test_scratch_learns_with_the_same_budget():
+    goal = goal_of("rgb2depth")
+    budget = Budget(steps=20, batch=16)
+    losses = scratch(SPLIT, wanted(goal, SPLIT), goal, seed=7, budget=budget)
+    assert losses.mean() < 0.95 * best_constant(goal, SPLIT.training, SPLIT.test, steps=40).mean()
+
+
+# -- the whole, on analytic rooms in shards
+
+
+def _shard(folder, name, rooms, seed):
+    rng = np.random.default_rng(seed)
+    entries, members = [], {}
+    for index in range(rooms):
+        size = (float(rng.uniform(3, 5)), float(rng.uniform(3, 5)), 2.6)
+        views = []
+        colours = rng.uniform(40, 255, (6, 3))
+        for number in range(2):
+            yaw, pitch = float(rng.uniform(-3, 3)), float(rng.uniform(-0.3, 0.1))
+            at = [float(rng.uniform(1, s - 1)) for s in size[:2]] + [1.4]
+            depth, normal, instance = room(size, at, looking(yaw, pitch))
+            picture = np.clip(colours[instance - 1] + rng.normal(0, 4, (128, 128, 3)), 0, 255).astype(
+                np.uint8
+            )
+            view = f"r{index:02d}v{number}"
+            packed = store.view_bytes(picture, depth, normal, instance, quality=90)
+            members[view] = store.unpack_view(packed, view)
+            camera = {
+                "location": at,
+                "rotation": looking(yaw, pitch).tolist(),
+                "yaw": yaw,
+                "pitch": pitch,
+                "fov": FOV,
+            }
+            views.append({"name": view, **camera})
+        kinds = ("wall", "wall", "wall", "wall", "floor", "ceiling")
+        things = [{"item": kind, "kind": kind, "cls": kind} for kind in kinds]
+        entries.append({"place": "office", "size": size, "instances": things, "views": views})
+    split = name.split("-")[0]
+    head = {"recipe": "test", "building": name, "split": split, "size": 128, "rooms": entries}
+    store.pack(folder / f"{name}.zip", head, members)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learning")
+    buildings = {"train-000": 4, "train-001": 2, "val-000": 2, "transfer-000": 3, "test-000": 2}
+    for seed, (name, rooms) in enumerate(buildings.items()):
+        _shard(folder / "shards", name, rooms, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minizoo.labelled.LEARNING", folder / "learning")
+        yield Workplace(
+            folder / "shards", "test", Course(steps=6, batch=8), Budget(steps=6, batch=8),
+            {"training": "train", "validation": "val", "transfer": "transfer", "test": "test"},
+            say=lambda _: None, root=folder / "learning",
+        )  # fmt: skip
+
+
+def test_labels_training_transfers_and_package_of_two_tasks(place, tmp_path):
+    views = place.views("training")
+    assert isinstance(views, Views)
+    assert len(views) == 12
+    assert len({name.split("/")[0] for name in views.names}) == 2
+    with pytest.raises(NotTrainedError, match="the network of colorization is not trained"):
+        place.transfer(("colorization",), ("rgb2depth",))
+
+    tasks = ("colorization", "rgb2depth")
+    place.train(tasks)
+    assert package.table(place).count("\n") == 2
+    place.transfer(tasks, ("rgb2depth", "class_places"))
+    losses = place.losses()
+    assert list(losses) == [t for t in TARGETS if t in ("rgb2depth", "class_places")]
+    assert list(losses["rgb2depth"]) == [*tasks, *ROWS]
+    assert list(place.losses(again=True)) == ["rgb2depth"]
+    assert list(place.losses(again=True)["rgb2depth"]) == list(tasks)
+    for rows in losses.values():
+        for row in rows.values():
+            assert row.shape == (len(place.views("test")),)
+            assert np.isfinite(row).all()
+
+    said = package.write(place, tmp_path)
+    assert ": 2 encoders, 10 transfers to 2 targets" in said
+    cards = json.loads((tmp_path / "cards.json").read_text())
+    assert [card["task"] for card in cards] == ["colorization", "rgb2depth"]
+    with (tmp_path / "transfers" / "affinities.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(float(row["affinity"]) for row in rows if row["target"] == "rgb2depth") == pytest.approx(1)
+    assert {row["source"] for row in rows} == set(tasks)
+    with np.load(tmp_path / "transfers" / "losses.npz") as kept:
+        np.testing.assert_array_equal(kept["rgb2depth"][0], losses["rgb2depth"]["colorization"])
+        assert kept["views"].tolist() == list(place.views("test").names)
+
+
+def test_shipped_weights_give_the_codes_of_the_trained_encoder(place):
+    place.train(("rgb2depth",))
+    encoder = place.encoder("rgb2depth")
+    again = build_encoder(seed=0)
+    state = {k: v.float() for k, v in load(package.weights_bytes(encoder)).items()}
+    missing = again.load_state_dict(state, strict=False)
+    assert all(name.endswith("num_batches_tracked") for name in missing.missing_keys)
+    assert not missing.unexpected_keys
+    a, b = (codes_of(network, place.views("test"), "plain") for network in (encoder, again))
+    torch.testing.assert_close(a, b, atol=0.05 * float(a.std()), rtol=0.05)
+
+
+def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
+    before = place.views("test")
+    _shard(place.shards, "test-001", 1, 99)
+    try:
+        said = []
+        after = prepare(place.shards, "test", recipe="test", say=said.append)
+        assert said == ["labels of test-001: 2 views"]
+        assert after.names[: len(before)] == before.names
+        assert after.digest != before.digest
+        np.testing.assert_array_equal(after.labels["edge3d"][: len(before)], before.labels["edge3d"])
+    finally:
+        (place.shards / "test-001.zip").unlink()
+
+
+def test_views_of_another_recipe_are_refused(place):
+    with pytest.raises(RecipeChangedError, match="made by recipe test, this code makes other"):
+        label_shard(place.shards / "test-000.zip", place.root / "elsewhere", "other")
+    with pytest.raises(NothingRenderedError, match="no finished building of the split probe"):
+        prepare(place.shards, "probe", recipe="test")
+
+
+def test_a_transfer_made_with_other_weights_is_refused(place):
+    place.train(("rgb2depth",))
+    place.transfer(("rgb2depth",), ("class_places",))
+    path = place.folder / "runs" / "rgb2depth" / "encoder.safetensors"
+    kept = path.read_bytes()
+    state = load_file(path)
+    try:
+        path.write_bytes(save({name: value + 1 for name, value in state.items()}))
+        with pytest.raises(RecipeChangedError, match=r"rgb2depth-11\.npz was made by recipe"):
+            place.transfer(("rgb2depth",), ("class_places",))
+    finally:
+        path.write_bytes(kept)
