@@ -15,7 +15,7 @@ from modelatlas.attribution import attribute, map_vectors, target_layer
 from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError, StoreError
 from modelatlas.probe import Probe
 from modelatlas.run.arithmetic import choose_device
-from modelatlas.run.memory import automatic_batch
+from modelatlas.run.memory import automatic_batch, is_out_of_memory
 from modelatlas.run.task import ModelTask
 from modelatlas.zoo import LoadedModel, load
 
@@ -37,8 +37,14 @@ def blamed_on(model: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split())[:500].removeprefix(f"{model}: ")
-        named = text if isinstance(error, ModelAtlasError) else f"{type(error).__name__}: {text}"
-        raise ModelError(model, named.removesuffix(": ")) from error
+        named = (
+            text
+            if isinstance(error, ModelAtlasError)
+            else f"{type(error).__name__}: {text}".removesuffix(": ")
+        )
+        if is_out_of_memory(error):
+            named = f"out of memory, also with the smallest batch ({named})"
+        raise ModelError(model, named) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ _BLOCK_BYTES: Final = 256 << 20
 def alive_maps(root: Path, models: Sequence[str], methods: Sequence[str], images: int) -> Alive:
     """Find the living maps of some models on the first images, from the stored norms."""
     readers = [MapReader(root, model_key(model)) for model in models]
+    if not readers:
+        return {}
     return {
         method: dead_maps(np.stack([reader.norms(method, images) for reader in readers]))
         for method in methods

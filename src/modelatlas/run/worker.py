@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from modelatlas.errors import ModelError
 from modelatlas.probe import Probe, batches
 from modelatlas.run.arithmetic import pinned
 from modelatlas.run.conflicts import check_identity
@@ -98,21 +97,17 @@ class _Charting:
             try:
                 self._run_by(self._record["batch"])
             except Exception as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or self._record["batch"] == 1:
                     raise
-                shortage = str(error)
             else:
                 break
-            self._halve(shortage)
+            self._halve()  # out here, where the error no longer holds on to tensors
 
-    def _halve(self, shortage: str) -> None:
-        batch = self._record["batch"] // 2
-        if batch == 0:
-            raise ModelError(self._task.name, f"out of memory even with one image a pass ({shortage[:200]})")
+    def _halve(self) -> None:
         release_memory()
-        self._record["batch"] = batch
+        self._record["batch"] //= 2
         self._journal.write_record(self._record)
-        self._tell("halved", batch=batch)
+        self._tell("halved", batch=self._record["batch"])
 
     def _run_by(self, batch: int) -> None:
         indices = list(chain.from_iterable(range(item.start, item.stop) for item in self._left))

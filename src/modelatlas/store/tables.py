@@ -31,13 +31,14 @@ def read_long(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, *names: str) -> pd.DataFrame:
-    """Read a table; what the columns `names` hold stays text, "NA" and "007" too."""
+    """Read a table; what the columns `names` hold stays text, "NA" and "007" too.
+
+    Numbers are parsed by Python, which returns what was written; not every version of pandas does.
+    """
     try:
-        table = pd.read_csv(
-            path, float_precision="round_trip", keep_default_na=False, dtype=dict.fromkeys(names, str)
-        )
-        numbers = [column for column in table.columns if column not in names]
-        return table[[*names, *numbers]].astype(dict.fromkeys(numbers, float))
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {column: table[column].map(float) for column in table.columns if column not in names}
+        return table[[*names]].assign(**numbers)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is missing: run the same `modelatlas chart` again, it is made anew"
