@@ -198,5 +198,5 @@ def _eight_bit_grey(values: np.ndarray, name: str) -> UInt8[np.ndarray, "side si
     elif not integer and low >= 0 and high <= 1:
         exact *= 255.0
     elif low < 0 or high > 255:
-        exact = (exact - low) * (255.0 / (high - low) if high > low else 0.0)
+        exact = (exact - low) * 255.0 / (high - low) if high > low else np.zeros_like(exact)
     return np.rint(exact).astype(np.uint8)

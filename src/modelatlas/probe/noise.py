@@ -33,9 +33,9 @@ def _make_all() -> Iterator[View]:
 
 def _picture(number: int) -> np.ndarray:
     largest = _SCALES[-1]
-    total = np.zeros((largest, largest, 3), np.int64)
+    total = np.zeros((largest, largest, 3), np.int16)
     for scale in _SCALES:
         stream = hashlib.shake_256(f"modelatlas noise {number} {scale}".encode()).digest(scale * scale * 3)
         small = Image.fromarray(np.frombuffer(stream, np.uint8).reshape(scale, scale, 3))
-        total += np.asarray(small.resize((largest, largest), Image.Resampling.BILINEAR), np.int64) - 128
+        total += np.asarray(small.resize((largest, largest), Image.Resampling.BILINEAR), np.int16) - 128
     return np.clip(128 + total // 3, 0, 255).astype(np.uint8)
