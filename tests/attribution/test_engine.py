@@ -1,4 +1,4 @@
-"""The contract of `attribute`: autograd's gradients, the model left as it was, errors that name their cause."""
+"""The contract of `attribute`: autograd's gradients, the model left as it was, errors that say why."""
 
 import copy
 import random

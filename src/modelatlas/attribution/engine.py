@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modelatlas._types import METHODS, Method
-from modelatlas.attribution.forward import run_to_layer, undisturbed
+from modelatlas.attribution.forward import check_inputs, run_to_layer, undisturbed
 from modelatlas.attribution.layers import target_layer
 from modelatlas.attribution.liveness import layer_facts
 from modelatlas.attribution.tape import modified_gradient
@@ -80,7 +80,8 @@ def attribute(
     >>> maps["saliency"].shape
     torch.Size([2, 3, 8, 8])
     """
-    _check(model, images, methods, epsilon)
+    _check(methods, epsilon)
+    check_inputs(model, images)
     if layer is None:
         layer = target_layer(model, images[:1]).name
     elif layer not in (names := dict(model.named_modules())):
@@ -107,21 +108,9 @@ def attribute(
         return {method: _MAP[method](data, gradients[method == _MODIFIED]) for method in methods}
 
 
-def _check(model: nn.Module, images: Tensor, methods: Sequence[str], epsilon: float) -> None:
-    if isinstance(model, torch.jit.ScriptModule):
-        raise AttributionError("a TorchScript module hides its operations: give the module it was made from")
-    if unknown := [method for method in methods if method not in METHODS] or not methods:
+def _check(methods: Sequence[str], epsilon: float) -> None:
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
         raise AttributionError(f"unknown methods {unknown}: choose from {', '.join(METHODS)}")
-    if images.dtype not in (torch.float32, torch.float64):
-        raise AttributionError(
-            f"images must be float32 or float64, not {images.dtype}: scale them, then .float()"
-        )
-    if images.dim() != 4 or 0 in images.shape:
-        raise AttributionError(f"images must be [N, C, H, W] and not empty, not {list(images.shape)}")
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise AttributionError(f"epsilon must be a positive number, not {epsilon}")
-    training = next((name for name, module in model.named_modules() if module.training), None)
-    if training is not None:
-        raise AttributionError(
-            f"the model is in training mode ({training or 'the whole model'}): call model.eval() first"
-        )

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from modelatlas.attribution.record import Recorder
 from modelatlas.errors import AttributionError
 
-__all__ = ["Tape", "first_tensor", "run_to_layer", "undisturbed"]
+__all__ = ["Tape", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tape:
     units
         Output of the target layer, attached to the graph, [N, ...].
     total
-        T, the sum of `units`: a scalar, float64 not needed.
+        T, the sum of `units`: a scalar.
     leaf
         The images, a leaf of the graph, [N, C, H, W].
     source
@@ -53,6 +53,29 @@ class Tape:
 
 class _LayerReachedError(BaseException):
     """Ends the forward pass; not an `Exception`, so that a model's own handlers let it through."""
+
+
+def check_inputs(model: nn.Module, images: Tensor) -> None:
+    """Refuse what cannot be attributed.
+
+    Raises
+    ------
+    AttributionError
+        TorchScript, a module in training mode, images of a wrong dtype or shape.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise AttributionError("a TorchScript module hides its operations: give the module it was made from")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise AttributionError(
+            f"images must be float32 or float64, not {images.dtype}: scale them, then .float()"
+        )
+    if images.dim() != 4 or 0 in images.shape:
+        raise AttributionError(f"images must be [N, C, H, W] and not empty, not {list(images.shape)}")
+    training = next((name for name, module in model.named_modules() if module.training), None)
+    if training is not None:
+        raise AttributionError(
+            f"the model is in training mode ({training or 'the whole model'}): call model.eval() first"
+        )
 
 
 def run_to_layer(

@@ -1,11 +1,15 @@
 """Which layer to attribute, chosen from one traced forward pass without knowing any architecture.
 
-The features that a network ends with are what other tasks can use: for a classifier, the last layer that
-still has spatial extent (or tokens), before pooling, flattening and the head; for a dense network, its
-bottleneck: the widest layer at the smallest extent. A module that starts in the second half of the pass and
-returns a vector is a head, and its inside no features. The rule takes the last run module of that kind, the
-outermost one where several return the same tensor, and goes back while the sum over its units is constant
-(a LayerNorm's output).
+What other tasks can use are the features that a network ends with. For a network that gives a vector: the
+last layer that still has extent (pixels or tokens), before pooling, flattening and the head. For a dense
+network, whose output is larger than its smallest feature map: its bottleneck, the widest layer at the
+smallest extent. Left out are
+
+- a head's inside: a module that starts in the second half of the pass and returns a vector;
+- class maps: layers with as many channels as the model has outputs;
+- modules that only pool or rearrange, and those that return what another one after them returns again;
+- norms over what depends on the image (the sum over a LayerNorm's units is constant, or close to it), and
+  whatever else is dead.
 """
 
 from collections.abc import Iterator
@@ -16,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelatlas.attribution.forward import first_tensor, undisturbed
+from modelatlas.attribution.forward import check_inputs, first_tensor, undisturbed
 from modelatlas.attribution.liveness import layer_facts
 from modelatlas.errors import AttributionError
 
@@ -79,8 +83,15 @@ class _Run:
             return 1
         if len(self.shape) == 2:
             return self.shape[0]
-        channels_last = self.shape[0] == self.shape[1] and self.shape[-1] != self.shape[0]
-        return prod(self.shape[:-1]) if channels_last else prod(self.shape[1:])
+        return prod(self.shape) // self.width
+
+    @property
+    def width(self) -> int:
+        """Channels: the first axis of a map, the last of tokens and of maps with channels last."""
+        if len(self.shape) < 3:
+            return self.shape[-1] if self.shape else 1
+        channels_last = self.shape[0] == self.shape[1] != self.shape[-1]
+        return self.shape[-1] if channels_last else self.shape[0]
 
 
 def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
@@ -91,10 +102,14 @@ def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
     AttributionError
         No layer has a sum that depends on the image.
     """
+    check_inputs(model, images)
     with undisturbed(model, images.device):
         runs = _trace(model, images[:1])
         for run, reason in _in_order(runs):
-            facts = layer_facts(model, images[:1], run.name)
+            try:
+                facts = layer_facts(model, images[:1], run.name)
+            except AttributionError:  # does not depend on the image
+                continue
             if not facts.dead and not facts.normalised:
                 return TargetLayer(run.name, facts.shape, reason)
     raise AttributionError("no layer of the model has a sum that depends on the image: name one with `layer`")
@@ -155,21 +170,38 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
 
 def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
     """Modules worth trying, best first, with the reason."""
+    whole = runs[-1]
     heads = tuple(f"{run.name}." for run in runs if run.late and run.extent == 1)
-    spatial = [run for run in runs if run.extent > 1 and not run.name.startswith(heads)]
-    dense = bool(runs) and runs[-1].extent > 1 and len(runs[-1].shape) == 3
-    if dense:
-        smallest = min(run.extent for run in spatial)
-        widest = max(prod(run.shape) for run in spatial if run.extent == smallest)
-        at_bottom = [
-            run for run in spatial if run.extent == smallest and prod(run.shape) == widest and run.name
-        ]
-        yield from ((run, "widest layer at the network's smallest extent") for run in _outermost(at_bottom))
+    spatial = [run for run in runs if run.name and run.extent > 1 and not run.name.startswith(heads)]
+    if whole.extent == 1 < whole.width:
+        spatial = [run for run in spatial if run.width != whole.width]
+    elif whole.extent > 1 and spatial:
+        yield from (
+            (run, "widest layer at the smallest extent: the bottleneck") for run in _bottom(spatial, whole)
+        )
     reason = "last layer with spatial extent, before pooling and the head"
-    for run in _outermost([run for run in spatial if run.name]):
+    for run in _outermost(spatial):
         yield run, reason
         reason = "last layer with spatial extent whose sum depends on the image, before the final norm"
     yield from ((run, "last layer of the model") for run in reversed(runs))
+
+
+def _bottom(spatial: list[_Run], whole: _Run) -> Iterator[_Run]:
+    """Wide layers at the smallest extent, the widest and last first; none if the output is no larger."""
+    extents = {run.name: run.extent for run in spatial}
+    outer = [run for run in spatial if run.extent not in (extents.get(name) for name in _ancestors(run.name))]
+    # Half the width: not the branches that a pyramid pools, nor a head's few channels.
+    wide = [run for run in outer if 2 * run.width >= max(other.width for other in outer)]
+    smallest = min(run.extent for run in wide)
+    if smallest < whole.extent:
+        at_bottom = [run for run in wide if run.extent == smallest]
+        yield from sorted(_outermost(at_bottom), key=lambda run: -run.width)
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def _outermost(runs: list[_Run]) -> Iterator[_Run]:
