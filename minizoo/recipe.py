@@ -12,7 +12,7 @@ from minizoo.sources import PINNED
 
 __all__ = ["NUMBER", "SHIPPED", "TINY", "Settings", "fingerprint"]
 
-NUMBER = 2
+NUMBER = 3
 
 
 @dataclass(frozen=True)

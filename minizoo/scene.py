@@ -49,6 +49,11 @@ class Stage:
     # -- things
 
     def _clear(self) -> None:
+        # Cycles keeps generated pictures by address between renders: a new room's planks would be drawn with
+        # the last room's tiles. Switching this off frees all that it kept; views of one room still share it.
+        render = bpy.context.scene.render
+        render.use_persistent_data = False
+        render.use_persistent_data = True
         for thing in list(bpy.data.objects):
             bpy.data.objects.remove(thing)
         for pool in (bpy.data.meshes, bpy.data.materials):
