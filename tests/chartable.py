@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,14 @@ def results(out: Path) -> dict[str, bytes]:
     """Path below the atlas folder -> bytes, of all affinities and trees."""
     files = sorted([*(out / "affinity").iterdir(), *(out / "tree").iterdir()])
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """As on a full disk: no file grows beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,8 +1,9 @@
 """Runs that are killed inside a write; `python -c "from killable import serve; serve()"`.
 
-One process imports torch and all else once, then forks a child for every run that it is told of on its standard
-input, so that a run costs no import. The child kills itself with SIGKILL at a given write: every file of an atlas,
-those of Zarr included, comes into its place by `os.replace`, which is where the hook sits.
+One process imports torch and all else once, then forks a child for every run that it is told of on its
+standard input, so that a run costs no import. The child kills itself with SIGKILL at a given write: every
+file of an atlas, those of Zarr included, comes into its place by `os.replace`, which is where the hook
+sits.
 """
 
 import json
@@ -24,7 +25,8 @@ __all__ = ["Ending", "Server", "serve"]
 class Ending:
     """When a run is killed: at its write number `write`, counted from 0, or `after` seconds; None: never.
 
-    `torn`: with the file beside its place half-written; `before`: with it whole; `after_it`: with it in place.
+    `torn`: with the file beside its place half-written; `before`: with it whole; `after_it`: with it in
+    place.
     """
 
     write: int | None = None
@@ -42,7 +44,7 @@ def _hooked(ending: Ending, log: Path | None) -> None:
             with log.open("a") as stream:
                 stream.write(f"{target}\n")
         if here and ending.moment == "torn":
-            os.truncate(source, os.path.getsize(source) // 2)
+            os.truncate(source, Path(source).stat().st_size // 2)
         if here and ending.moment != "after_it":
             os.kill(os.getpid(), signal.SIGKILL)
         replace(source, target, **rest)

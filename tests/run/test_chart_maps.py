@@ -9,7 +9,7 @@ import torch
 import zarr
 
 import chartable
-from chartable import GRID, chart_small, images_computed, results, spec, write_pictures, zoo_of
+from chartable import GRID, chart_small, images_computed, largest_file, results, spec, write_pictures, zoo_of
 from modelatlas._types import METHODS
 from modelatlas.atlas import open_atlas
 from modelatlas.errors import ConflictError, InputError, LockedError, StoreError
@@ -207,7 +207,7 @@ def test_other_weights_are_a_conflict(tmp_path, pictures):
     text = f"{spec('relu')}?weights={tmp_path / 'w.pt'}"
     _chart_one(tmp_path / "a", pictures, text)
     torch.save({name: value + 0.1 for name, value in module.state_dict().items()}, tmp_path / "w.pt")
-    with pytest.raises(ConflictError, match="weights of .*relu"):
+    with pytest.raises(ConflictError, match=r"weights of .*relu"):
         _chart_one(tmp_path / "a", pictures, text)
     torch.save(module.state_dict(), tmp_path / "w.pt")
     assert _chart_one(tmp_path / "a", pictures, text).charted
@@ -293,7 +293,7 @@ def test_a_shard_whose_chunk_was_removed_is_made_again(copied, pictures):
     before = results(copied)
     chunk = copied / "maps.zarr" / model_key(spec("gelu")) / "saliency" / "c" / "0" / "0" / "0"
     chunk.unlink()
-    with pytest.raises(StoreError, match="is missing.*run the same `modelatlas chart` again"):
+    with pytest.raises(StoreError, match=r"is missing.*run the same `modelatlas chart` again"):
         open_atlas(copied).maps(spec("gelu"))
     events = []
     chart_small(copied, pictures, "relu", "gelu", "silu", images=20, events=events)
@@ -306,7 +306,7 @@ def test_a_damaged_chunk_is_named_with_its_remedy(copied, pictures):
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 0xFF
     chunk.write_bytes(bytes(content))
-    with pytest.raises(StoreError, match="damaged between images 0 and 19.*c/0"):
+    with pytest.raises(StoreError, match=r"damaged between images 0 and 19.*c/0"):
         open_atlas(copied).maps(spec("gelu"))
     with pytest.raises(StoreError, match="damaged"):
         chart_small(copied, pictures, "gelu", "relu", images=20)
@@ -318,7 +318,7 @@ def test_a_damaged_chunk_is_named_with_its_remedy(copied, pictures):
 def test_a_damaged_journal_is_named_or_made_again(copied, pictures, name):
     (copied / "journal" / model_key(spec("gelu")) / name).write_text('{"done":')
     if name == "model.json":
-        with pytest.raises(StoreError, match="damaged.*charted anew"):
+        with pytest.raises(StoreError, match=r"damaged.*charted anew"):
             chart_small(copied, pictures, "gelu", images=20)
     else:
         events = []
@@ -331,6 +331,17 @@ def test_a_lost_document_costs_no_maps(copied, pictures):
     events = []
     chart_small(copied, pictures, "relu", "gelu", "silu", images=20, events=events)
     assert images_computed(events) == {}
+
+
+@pytest.mark.parametrize("size", [300, 3000])
+def test_a_full_disk_loses_nothing(charted, pictures, tmp_path, size):
+    """No file may grow beyond `size` bytes: enough for a mark, or for a record, not for the maps."""
+    events = []
+    with largest_file(size), pytest.raises(StoreError, match=r"cannot write .*To go on, raise the limit"):
+        chart_small(tmp_path / "a", pictures, "relu", "gelu", "silu", images=20, events=events)
+    assert [path for path in (tmp_path / "a").rglob("*") if path.suffix in (".tmp", ".partial")] == []
+    chart_small(tmp_path / "a", pictures, "relu", "gelu", "silu", images=20)
+    assert results(tmp_path / "a") == results(charted)
 
 
 def test_a_second_writer_is_refused_and_readers_are_not(copied, pictures):

@@ -28,7 +28,7 @@ def undisturbed(tmp_path_factory, pictures):
 
 
 def check_engine(engine, out, pictures, undisturbed):
-    """What every engine must do: the same bytes as the engine in this process, and one exclusion for a failure."""
+    """What every engine must do: the same bytes as any other, and one exclusion for a failure."""
     events = []
     result = chart_small(out, pictures, *MODELS, "raising", engine=engine, batch=8, events=events)
     assert results(out) == results(undisturbed)
@@ -97,12 +97,9 @@ def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, p
     """SIGKILL to the run: its worker ends, the lock is free. SIGKILL to the worker: the run goes on."""
     script = textwrap.dedent(
         f"""
-        import sys
-        sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
-        from pathlib import Path
-        from chartable import chart_small
-        from modelatlas.run import ApartEngine
-        chart_small(Path(sys.argv[1]), Path({str(pictures)!r}), *{MODELS!r}, "slow", batch=8, engine=ApartEngine)
+        import sys sys.path[:0] = {[str(Path(__file__).parents[1])]!r} from pathlib import Path from
+        chartable import chart_small from modelatlas.run import ApartEngine chart_small(Path(sys.argv[1]),
+        Path({str(pictures)!r}), *{MODELS!r}, "slow", batch=8, engine=ApartEngine)
         """
     )
     out = tmp_path / "a"

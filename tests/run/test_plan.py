@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +37,7 @@ def test_an_item_lies_in_one_shard_and_items_do_not_overlap(images, methods, don
     for item in items:
         assert item.start < item.stop
         assert item.start // shard == (item.stop - 1) // shard
-    for before, after in zip(items, items[1:], strict=False):
+    for before, after in pairwise(items):
         assert before.stop <= after.start  # so that no image passes through the network twice
 
 

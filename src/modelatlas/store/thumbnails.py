@@ -24,9 +24,9 @@ def write_thumbnails(root: Path, pictures: Mapping[str, UInt8[np.ndarray, "side 
 
 def read_thumbnails(root: Path) -> dict[str, UInt8[np.ndarray, "side side 3"]]:
     """Image id -> picture, RGB, 0..255; empty where none are stored, or they are damaged (ornament)."""
-    path = Layout(root).thumbnails
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        content = io.BytesIO(Layout(root).thumbnails.read_bytes())
+        with np.load(content, allow_pickle=False) as stored:
             return dict(zip(stored["ids"].tolist(), stored["squares"], strict=True))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}
