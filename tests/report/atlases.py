@@ -99,10 +99,8 @@ def write_atlas(
     `dead` lists (model, method, image) without a map.
     """
     if names is None:
-        names = [
-            NAMES[i % len(NAMES)][0] + ("" if i < len(NAMES) else f"-b{i // len(NAMES) + 1}")
-            for i in range(count)
-        ]
+        again = ["", *(f"-b{time}" for time in range(2, 99))]
+        names = [NAMES[i % len(NAMES)][0] + again[i // len(NAMES)] for i in range(count)]
     images = [f"photographs/picture-{i:03d}.jpg" for i in range(len(photographs()))]
     stored = _maps(count, methods, seed)
     for model, method, image in dead:
@@ -125,7 +123,8 @@ def write_atlas(
         models[name] = {
             "spec": name, "task": task if groups else None, "group": group if groups else None,
             "licence": "Apache-2.0", "citation": None, "status": "charted", "trained": "random=" not in name,
-            "parameters": 4_652_008, "layer": "encoder.layer4.2", "layer_reason": "the last block", "layer_shape": [512, 7, 7],
+            "parameters": 4_652_008, "layer": "encoder.layer4.2",
+            "layer_reason": "the last block", "layer_shape": [512, 7, 7],
             "input_size": [224, 224], "live": {method: int(alive[method][i].sum()) for method in methods},
             "batch": 16, "device": "cpu", "seconds": 12.3,
         }  # fmt: skip

@@ -6,6 +6,7 @@ equal steps of its Euclidean distance, so that equal steps of a value look equal
 On a dark page lightness is turned round: what is strong stands out from the ground either way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal, Self
@@ -13,20 +14,23 @@ from typing import Final, Literal, Self
 import numpy as np
 from jaxtyping import Float, Float64
 
-__all__ = ["Palette", "Scale", "contrast", "hex_colour", "ink_on", "oklch", "palette"]
+__all__ = ["Palette", "Scale", "contrast", "hex_colour", "ink_on", "palette"]
 
 Palette = Literal["sequential", "diverging", "saliency", "signed", "sequential-dark", "diverging-dark"]
 
 # Knots (lightness, chroma, hue in degrees).
 _KNOTS: Final[dict[str, tuple[tuple[float, float, float], ...]]] = {
     "sequential": (
-        (0.975, 0.025, 105), (0.86, 0.085, 140), (0.71, 0.105, 180), (0.55, 0.105, 225), (0.40, 0.115, 265), (0.27, 0.10, 285),
+        (0.975, 0.025, 105), (0.86, 0.085, 140), (0.71, 0.105, 180),
+        (0.55, 0.105, 225), (0.40, 0.115, 265), (0.27, 0.10, 285),
     ),
     "sequential-dark": (
-        (0.27, 0.035, 275), (0.38, 0.10, 275), (0.52, 0.115, 245), (0.67, 0.105, 200), (0.81, 0.115, 160), (0.95, 0.10, 110),
+        (0.27, 0.035, 275), (0.38, 0.10, 275), (0.52, 0.115, 245),
+        (0.67, 0.105, 200), (0.81, 0.115, 160), (0.95, 0.10, 110),
     ),
     "saliency": (
-        (0.985, 0.012, 90), (0.89, 0.085, 80), (0.77, 0.145, 62), (0.61, 0.18, 38), (0.44, 0.155, 18), (0.26, 0.09, 355),
+        (0.985, 0.012, 90), (0.89, 0.085, 80), (0.77, 0.145, 62),
+        (0.61, 0.18, 38), (0.44, 0.155, 18), (0.26, 0.09, 355),
     ),
     "signed": (
         (0.31, 0.12, 275), (0.49, 0.155, 262), (0.73, 0.10, 245), (0.985, 0.003, 90),
@@ -117,12 +121,7 @@ def palette(name: Palette, steps: int = 256) -> Float64[np.ndarray, "step 3"]:
     return colours
 
 
-def oklch(lightness: float, chroma: float, hue: float) -> Float64[np.ndarray, " 3"]:
-    """One sRGB colour in [0, 1]; hue in degrees."""
-    return np.asarray(_srgb(_oklab(*(np.array([v]) for v in (lightness, chroma, hue))))[0])
-
-
-def hex_colour(rgb: Float[np.ndarray, " 3"]) -> str:
+def hex_colour(rgb: Sequence[float] | Float[np.ndarray, " 3"]) -> str:
     """As in CSS: `#rrggbb`."""
     return "#" + "".join(f"{round(float(band) * 255):02x}" for band in rgb)
 
@@ -144,7 +143,7 @@ def _luminance(colour: str) -> float:
 
 
 def _linear(srgb: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.asarray(np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4))
 
 
 def _oklab(
@@ -172,7 +171,7 @@ _RGB_OF_LMS: Final = np.array(
 
 def _srgb(lab: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
     linear = np.clip((lab @ _LMS_OF_LAB.T) ** 3 @ _RGB_OF_LMS.T, 0.0, 1.0)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
 def _oklab_of_srgb(srgb: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:

@@ -105,7 +105,11 @@ def subject(atlas: Atlas) -> str:
     """Say in a few words of how many models, images, and which probe."""
     models, images = len(atlas.names), len(atlas.images())
     probe = atlas.document["probe"]["name"]
-    return f"{models} {'model' if models == 1 else 'models'}, {images} {'image' if images == 1 else 'images'} of {probe}"
+    return f"{_counted(models, 'model')}, {_counted(images, 'image')} of {probe}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _square(long: pd.DataFrame, column: str, order: tuple[str, ...]) -> Float64[np.ndarray, "model model"]:

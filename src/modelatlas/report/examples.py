@@ -38,7 +38,7 @@ class Example:
 
 
 def examples(atlas: Atlas, images: Sequence[str], models: Sequence[str]) -> list[Example]:
-    """Maps of some models on some images, each named by its id or its number from 0.
+    """Take some models and some images, each named by its id or its number from 0.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def examples(atlas: Atlas, images: Sequence[str], models: Sequence[str]) -> list
 
 
 def telling_examples(atlas: Atlas, count: int, models: Sequence[str]) -> list[Example]:
-    """Maps on the `count` images on which most models are alive, the first of the probe at a tie.
+    """Take the `count` images on which most models are alive, the first of the probe at a tie.
 
     Taken are images of which the atlas keeps a picture, if there are any.
     """
@@ -83,5 +83,6 @@ def _place(atlas: Atlas, image: str) -> int:
         return int(image)
     near = get_close_matches(image, names, 3, 0.4) or names[:3]
     raise InputError(
-        f"{atlas.path} has no image {image!r}: give an id such as {', '.join(near)}, or a number from 0 to {len(names) - 1}"
+        f"{atlas.path} has no image {image!r}: give an id such as {', '.join(near)}, "
+        f"or a number from 0 to {len(names) - 1}"
     )

@@ -1,7 +1,8 @@
 """Groups of tasks, told apart by colour and by font style, as in the paper's trees.
 
-Colours are those of Okabe and Ito (2008), darkened until they can be read as text on white (4.5 : 1), and
-lightened for a dark page. There are four font styles; groups beyond the paper's four take a colour of their own.
+Colours are after Okabe and Ito (2008), darkened until they can be read as text on white (4.5 : 1), and
+lightened for a dark page. There are four font styles; groups beyond the paper's four take a colour of their
+own.
 """
 
 from collections.abc import Iterable

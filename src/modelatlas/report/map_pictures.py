@@ -1,7 +1,7 @@
 """An attribution map as a picture: colours laid over the greyed, lightened photograph.
 
-Every map is scaled by its own 99th percentile of |value|, so that a few pixels do not dim the rest. Signed maps
-take a diverging scale around 0 (red for, blue against), saliency one from white. A dead map is None.
+Every map is scaled by its own 99th percentile of |value|, so that a few pixels do not dim the rest. Signed
+maps take a diverging scale around 0 (red for, blue against), saliency one from white. A dead map is None.
 """
 
 from typing import Final
@@ -65,4 +65,4 @@ def draw_map(
         grey = grey.resize((side, side), Image.Resampling.BILINEAR)
         ground = 1 - _PHOTO_SHARE + _PHOTO_SHARE * np.asarray(grey, dtype=np.float64) / 255
         colours = colours * ground[..., None]
-    return np.rint(colours * 255).astype(np.uint8)
+    return np.asarray(np.rint(colours * 255), dtype=np.uint8)

@@ -1,5 +1,6 @@
-"""Attribution maps of a few images (the paper's figure S1): the image above, a row a method, a column a model.
+"""Attribution maps of a few images (the paper's figure S1).
 
+The image stands above, then comes a row for each method and a column for each model.
 More than ten models are broken into bands of equal width, so that the figure stays as wide as a page.
 """
 
@@ -25,6 +26,7 @@ GAP: Final = TILE * GAP_PIXELS / PIXELS
 SIDE_COLUMN: Final = 1.25
 MOST_COLUMNS: Final = 10
 NAME_SIZE: Final = 7.5
+KEY: Final = 1.7
 DEAD: Final = (236, 238, 240)
 
 
@@ -40,14 +42,10 @@ def draw_examples(
     bands = -(-len(models) // MOST_COLUMNS)
     columns = -(-len(models) // bands)
     split = [models[i : i + columns] for i in range(0, len(models), columns)]
-    names = {
-        model: wrapped(labels.text(model), TILE - 0.02, **labels.style[model].look(NAME_SIZE))
-        for model in models
-    }
-    heads = [
-        max(names[model].count("\n") + 1 for model in band) * NAME_SIZE * LEADING / 72 + 0.14
-        for band in split
-    ]
+    looks = {model: labels.style[model].look(NAME_SIZE) for model in models}
+    names = {model: wrapped(labels.text(model), TILE - 0.02, **looks[model]) for model in models}
+    line = NAME_SIZE * LEADING / 72
+    heads = [max(names[model].count("\n") + 1 for model in band) * line + 0.14 for band in split]
     heads[0] = max(heads[0], TILE + 0.12)  # the photograph stands beside the first names
     block = sum(heads) + len(split) * len(methods) * (TILE + GAP) + 0.25 * len(split)
     left = MARGIN + SIDE_COLUMN
@@ -61,15 +59,8 @@ def draw_examples(
         for band, head in zip(split, heads, strict=True):
             y += head
             for column, model in enumerate(band):
-                first = y - 0.09 - names[model].count("\n") * NAME_SIZE * LEADING / 72
-                style = labels.style[model]
-                sheet.text(
-                    left + column * (TILE + GAP),
-                    first,
-                    names[model],
-                    colour=style.colour,
-                    **style.look(NAME_SIZE),
-                )
+                x, first = left + column * (TILE + GAP), y - 0.09 - names[model].count("\n") * line
+                sheet.text(x, first, names[model], colour=labels.style[model].colour, **looks[model])
             _tiles(sheet, example, band, methods, left, y)
             y += len(methods) * (TILE + GAP) + 0.25
     _keys(sheet, examples, models, methods, left, y + 0.12)
@@ -92,9 +83,8 @@ def _tiles(
 ) -> None:
     """One picture for all maps of a band: a figure of hundreds of pictures is slow to draw and to open."""
     pitch = PIXELS + GAP_PIXELS
-    canvas = np.full(
-        (len(methods) * pitch - GAP_PIXELS, len(models) * pitch - GAP_PIXELS, 3), 255, dtype=np.uint8
-    )
+    shape = (len(methods) * pitch - GAP_PIXELS, len(models) * pitch - GAP_PIXELS, 3)
+    canvas = np.full(shape, 255, dtype=np.uint8)
     for row, method in enumerate(methods):
         middle = top + row * (TILE + GAP) + TILE / 2
         sheet.middle(left - 0.12, middle, method_title(method), size=9.5, across="right")
@@ -118,23 +108,21 @@ def _keys(
     x: float,
     y: float,
 ) -> None:
-    kinds = {
-        method: is_signed(method, np.array([examples[0].maps[m][method] for m in models]))
+    signs = {
+        method: is_signed(method, np.array([one.maps[model][method] for one in examples for model in models]))
         for method in methods
     }
     for signed, words in ((False, ("0", "strong")), (True, ("against", "0", "for"))):
-        of = [method_title(method) for method, kind in kinds.items() if kind == signed]
+        of = " and ".join(method_title(method) for method in methods if signs[method] == signed)
         if not of:
             continue
-        axes = sheet.axes(x, y, 1.7, 0.12)
-        axes.imshow(
-            np.linspace(0, 1, 256)[None], cmap=ListedColormap(map_palette(signed=signed)), aspect="auto"
-        )
-        for i, word in enumerate(words):
-            share = i / (len(words) - 1)
-            across = {0: "left", 1: "right"}.get(share, "center")
-            sheet.text(x + 1.7 * share, y + 0.26, word, size=7.5, colour=MUTED, across=across)
-        sheet.text(x, y + 0.44, " and ".join(of), size=8.5)
-        x += max(1.7, text_width(" and ".join(of), size=8.5)) + 0.5
+        colours = ListedColormap(map_palette(signed=signed))
+        sheet.axes(x, y, KEY, 0.12).imshow(np.linspace(0, 1, 256)[None], cmap=colours, aspect="auto")
+        for place, word in enumerate(words):
+            share = place / (len(words) - 1)
+            across = "left" if share == 0 else "right" if share == 1 else "center"
+            sheet.text(x + KEY * share, y + 0.26, word, size=7.5, colour=MUTED, across=across)
+        sheet.text(x, y + 0.44, of, size=8.5)
+        x += max(KEY, text_width(of, size=8.5)) + 0.5
     note = f"Each map is scaled by its own {ROBUST}th percentile; laid over the greyed photograph."
     sheet.text(MARGIN + SIDE_COLUMN, y + 0.66, note, size=7.5, colour=MUTED)

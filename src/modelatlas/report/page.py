@@ -7,7 +7,9 @@ the one that is named by its checksum: a model called `<script>` stays text.
 
 import base64
 import hashlib
+import re
 import shlex
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,8 @@ from markupsafe import Markup
 
 from modelatlas._types import DEFAULT_METHOD
 from modelatlas.atlas import Atlas
-from modelatlas.report.contents import Labels, labels, matrix, model_order, subject
+from modelatlas.report.colour import Palette, hex_colour, palette
+from modelatlas.report.contents import Labels, Matrix, labels, matrix, model_order, subject
 from modelatlas.report.examples import telling_examples
 from modelatlas.report.finding import finding
 from modelatlas.report.panels import make_panel, number, shades
@@ -63,10 +66,14 @@ def render(atlas: Atlas) -> str:
     shown = telling_examples(atlas, image_count(len(order), len(atlas.methods)), order)
     script = _asset("report.js")
     environment = Environment(
-        loader=PackageLoader("modelatlas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("modelatlas.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters["number"] = number
+    environment.filters["breakable"] = breakable
     return environment.get_template("report.html.j2").render(
         atlas=atlas,
         known=known,
@@ -84,9 +91,15 @@ def render(atlas: Atlas) -> str:
         cell=_cell_size(len(order)),
         style=Markup(_asset("report.css")),
         palettes=_palettes(matrices.values()),
+        keys=[(kind, ", ".join(map(hex_colour, palette(kind, 9)))) for kind in ("saliency", "signed")],
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def breakable(name: str) -> Markup:
+    """Escape a name and let its lines break after separators; copied text stays the name."""
+    return Markup("<wbr>").join(re.split(r"(?<=[:/_.?&=-])(?=[^:/_.?&=-])", name))
 
 
 def repeat_command(atlas: Atlas) -> str:
@@ -111,10 +124,11 @@ def _group_class(known: Labels) -> dict[str, str]:
     }
 
 
-def _palettes(matrices: Any) -> list[dict[str, Any]]:
+def _palettes(matrices: Iterable[Matrix]) -> list[dict[str, Any]]:
     """Shades of the palettes that the page needs, for a light and a dark screen."""
     names = sorted({found.scale.name for found in matrices})
-    return [{"letter": name[0], "light": shades(name), "dark": shades(f"{name}-dark")} for name in names]
+    dark: dict[str, Palette] = {"sequential": "sequential-dark", "diverging": "diverging-dark"}
+    return [{"letter": name[0], "light": shades(name), "dark": shades(dark[name])} for name in names]
 
 
 def _cell_size(models: int) -> float:

@@ -13,6 +13,7 @@ from jaxtyping import Float64
 
 from modelatlas.report.colour import Palette, hex_colour, ink_on, palette
 from modelatlas.report.contents import Labels, Matrix, method_title
+from modelatlas.report.groups import GroupStyle
 from modelatlas.report.tree_figure import branches, distance_ticks
 
 __all__ = ["SHADES", "Axis", "Cell", "Neighbour", "Panel", "TreeDrawing", "make_panel", "number", "shades"]
@@ -145,17 +146,14 @@ def _tree(matrix: Matrix, labels: Labels) -> TreeDrawing | None:
     tree = matrix.tree
     if tree is None:
         return None
-    groups = list(labels.groups.values())
+    group_of: dict[GroupStyle | None, int] = {style: i for i, style in enumerate(labels.groups.values())}
     root = max(float(tree.linkage[:, 2].max()), 1e-9) * 1.02
 
     def place(distance: float) -> float:
         return round(WIDE * (1 - distance / root), 1)
 
     lines = tuple(
-        (
-            f"M{place(d1)} {10 * r1 + 5:g}L{place(d2)} {10 * r2 + 5:g}",
-            groups.index(group) if group in groups else -1,
-        )
+        (f"M{place(d1)} {10 * r1 + 5:g}L{place(d2)} {10 * r2 + 5:g}", group_of.get(group, -1))
         for d1, r1, d2, r2, group in branches(tree, labels)
     )
     ticks = tuple(Axis(place(tick) / WIDE * 100, number(tick, None)) for tick in distance_ticks(tree))

@@ -103,22 +103,19 @@ class Sheet:
 
     def save(self, stem: Path, *, title: str) -> list[Path]:
         """Write `stem`.png and `stem`.svg, each whole or not at all."""
-        return [
-            self.save_png(stem.with_name(f"{stem.name}.png"), title=title),
-            self._save_svg(stem, title=title),
-        ]
+        png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
+        return [self.save_png(png, title=title), self._save_svg(svg, title=title)]
 
     def save_png(self, path: Path, *, title: str) -> Path:
         """Write a PNG of 200 dots per inch."""
         return self._write(path, format="png", metadata={"Software": None, "Title": title})
 
-    def _save_svg(self, stem: Path, *, title: str) -> Path:
-        quiet = {"Date": None, "Creator": None, "Title": title}
-        return self._write(stem.with_name(f"{stem.name}.svg"), format="svg", metadata=quiet)
+    def _save_svg(self, path: Path, *, title: str) -> Path:
+        return self._write(path, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
 
     def _write(self, path: Path, **options: Any) -> Path:
         buffer = io.BytesIO()
-        settings = {"svg.hashsalt": "modelatlas", "svg.fonttype": "path", "svg.image_inline": True}
+        settings: Any = {"svg.hashsalt": "modelatlas", "svg.fonttype": "path", "svg.image_inline": True}
         with mpl.rc_context(settings), warnings.catch_warnings():
             # A name may have letters that no installed font draws: a box is what can be shown.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
@@ -128,13 +125,13 @@ class Sheet:
 
 
 def text_width(text: str, *, size: float, weight: str = "normal", slant: str = "normal") -> float:
-    """Width in inches of the longest line of a text: the advances of its letters, at most kerning too wide."""
+    """Width in inches of the longest line of a text: its letters' advances, without kerning."""
     lines = [(line, Path(str(_font(line, weight, slant, size).get_file()))) for line in text.split("\n")]
     return max(sum(_advance(path, letter) for letter in line) for line, path in lines) * size / 72
 
 
 def wrapped(text: str, width: float, *, size: float, weight: str = "normal", slant: str = "normal") -> str:
-    """Break a name into lines of at most `width` inches, where possible after one of `:/_.-?&=` or a blank."""
+    """Break a name into lines of at most `width` inches, where possible after a separator or a blank."""
     lines, rest = [], text
     while rest:
         cut = _longest_fit(rest, width, size=size, weight=weight, slant=slant)
