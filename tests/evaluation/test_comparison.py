@@ -202,6 +202,9 @@ def test_document_of_two_atlases_with_groups():
     assert got["only_in"] == {"first": [], "second": ["more"]}
     assert got["mantel"]["pearson_p"] < 0.05
     assert compare(table(values), extra, permutations=9).document()["group_purity"] is None
+    other = TransferTable("b", *[tuple(f"zoo:{name}" for name in groups)] * 2, values)
+    tags = {f"zoo:{name}": group for name, group in groups.items()}
+    assert compare(table(values), other, groups=tags, permutations=9).purity == (1, 1)
 
 
 def test_what_cannot_be_compared_is_refused():

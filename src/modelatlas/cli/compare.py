@@ -16,8 +16,8 @@ __all__ = ["compare"]
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR_OR_CSV", help="Atlas or CSV of affinities.")],
-    second: Annotated[Path, typer.Argument(metavar="DIR_OR_CSV", help="The other one.")],
+    first: Annotated[str, typer.Argument(metavar="DIR_OR_CSV", help="Atlas or CSV of affinities.")],
+    second: Annotated[str, typer.Argument(metavar="DIR_OR_CSV", help="The other one.")],
     method: MethodOption = None,
     linkage: Annotated[str, typer.Option("--linkage", help="Of the two trees.")] = "single",
     permutations: Annotated[int, typer.Option("--permutations", min=1, help="Of the Mantel test.")] = 10_000,
@@ -35,7 +35,7 @@ def compare(
     result = evaluation.compare(
         ours.table,
         theirs.table,
-        groups=ours.groups,
+        groups={**theirs.groups, **ours.groups},
         tasks=theirs.tasks,
         linkage=linkage,
         permutations=permutations,

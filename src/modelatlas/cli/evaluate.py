@@ -9,11 +9,11 @@ import typer
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, MethodOption
-from modelatlas.cli.matrices import Matrix, matrix_of, read_csv
+from modelatlas.cli.matrices import Matrix, matrix_of, read_table
 from modelatlas.errors import InputError
 
 if TYPE_CHECKING:
-    from modelatlas.evaluation import Evaluation, Scores, TransferTable
+    from modelatlas.evaluation import Evaluation, Scores
 
 __all__ = ["evaluate"]
 
@@ -22,10 +22,10 @@ _REFERENCE = "taskonomy[:16k|:1k|:standard] or a CSV file"
 
 def evaluate(
     affinity: Annotated[
-        Path | None, typer.Option("--affinity", metavar="FILE", help="CSV of predicted affinities.")
+        str | None, typer.Option("--affinity", metavar="FILE", help="CSV of predicted affinities.")
     ] = None,
     atlas: Annotated[
-        Path | None, typer.Option("--in", metavar="DIR", help="Folder of an atlas, instead of --affinity.")
+        str | None, typer.Option("--in", metavar="DIR", help="Folder of an atlas, instead of --affinity.")
     ] = None,
     method: MethodOption = None,
     reference: Annotated[
@@ -48,7 +48,7 @@ def evaluate(
         typer.Option("--noise-reference", metavar="REF", help="Second measurement, for the noise ceiling."),
     ] = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--against", metavar="CSV_OR_DIR", help="Other prediction: test the difference, paired."
         ),
@@ -74,8 +74,12 @@ def evaluate(
         raise InputError("name what to evaluate: either --affinity FILE.csv or --in DIR")
     if (reference is None) == (losses is None):
         raise InputError(f"name what was measured: either --reference ({_REFERENCE}) or --losses FILE")
-    ours = matrix_of(affinity or atlas, method=method)  # type: ignore[arg-type]
-    measured = evaluation.read_losses(losses) if losses else _reference(str(reference), training_set)
+    ours = matrix_of(str(affinity or atlas), method=method)
+    measured = (
+        evaluation.read_losses(losses)
+        if losses
+        else read_table(str(reference), training_set=training_set, expected=_REFERENCE)
+    )
     other = None if against is None else matrix_of(against, method=method)
     left_out = set(exclude or ())
     if strange := left_out - {*ours.table.names, *measured.names}:
@@ -85,10 +89,15 @@ def evaluate(
         measured.without(left_out),
         tasks=_tasks(ours, other),
         relevant=relevant,
-        noise_reference=None if noise_reference is None else _reference(noise_reference, None),
+        noise_reference=read_table(noise_reference, expected=_REFERENCE) if noise_reference else None,
         against=None if other is None else other.table.without(left_out),
     )
-    _warn_of_untrained(ours, result)
+    if result.relevant >= result.most_candidates:
+        render.warning(
+            f"{result.relevant} sources count as relevant, of at most {result.most_candidates}: "
+            "P@K and R@K say nothing here; take fewer (--relevant)"
+        )
+    _warn_of_untrained(ours, set(ours.table.names) - left_out - set(result.ignored["affinity"]))
     if figures is not None:
         from modelatlas.report.evaluation_figures import draw_evaluation
 
@@ -103,24 +112,12 @@ def evaluate(
     _print(result, ours.title)
 
 
-def _reference(text: str, training_set: str | None) -> "TransferTable":
-    from modelatlas import evaluation
-
-    name, _, chosen = text.partition(":")
-    if name == "taskonomy":
-        if chosen and training_set and chosen != training_set:
-            raise InputError(f"--reference {text} and --training-set {training_set} differ: give one of them")
-        return evaluation.taskonomy_transfers(chosen or training_set or "16k")
-    return read_csv(text, training_set=training_set, expected=_REFERENCE)
-
-
 def _tasks(*sides: Matrix | None) -> Mapping[str, str]:
     return {name: task for side in sides if side is not None for name, task in side.tasks.items()}
 
 
-def _warn_of_untrained(ours: Matrix, result: "Evaluation") -> None:
-    ignored = set(result.ignored["affinity"])
-    untrained = [name for name in ours.untrained if name not in ignored]
+def _warn_of_untrained(ours: Matrix, used: set[str]) -> None:
+    untrained = [name for name in ours.untrained if name in used]
     if untrained:
         render.warning(
             f"{len(untrained)} of the evaluated models have untrained weights ({', '.join(untrained[:3])}): "
@@ -129,24 +126,7 @@ def _warn_of_untrained(ours: Matrix, result: "Evaluation") -> None:
 
 
 def _print(result: "Evaluation", title: str) -> None:
-    targets, sources = len(result.measured.targets), len(result.measured.sources)
-    columns = ["", "Spearman", "with self", "Kendall", "P@1", "P@5", "best at", "regret"]
-    rows = [
-        ["prediction", *_cells(result.scores)],
-        ["  95 % from", *_interval(result, 0)],
-        ["  to", *_interval(result, 1)],
-        ["fixed list", *_cells(result.fixed_list)],
-        ["random order", 0.0, None, 0.0, result.random_precision, result.random_precision, None, None],
-        ["oracle", *_cells(result.oracle)],
-    ]
-    if result.noise_ceiling is not None:
-        rows.append(["noise ceiling", *_cells(result.noise_ceiling)])
-    render.table(
-        columns,
-        rows,
-        title=f"{title} against {result.measured.origin}: {targets} targets, {sources} sources, "
-        f"{result.relevant} relevant",
-    )
+    _print_summary(result, title)
     if result.against is not None and result.other is not None:
         render.console().print()
         render.table(
@@ -155,57 +135,58 @@ def _print(result: "Evaluation", title: str) -> None:
             title=f"Minus {result.other.origin}, paired over targets",
         )
     render.console().print()
-    scores, at = result.scores, min(5, result.scores.precision.shape[1]) - 1
-    order = np.argsort(-np.nan_to_num(scores.spearman, nan=-2), kind="stable")
-    render.table(
-        ["target", "Spearman", "Kendall", f"P@{at + 1}", "best at", "regret"],
-        [
-            [
-                result.measured.targets[row],
-                *(
-                    float(part[row])
-                    for part in (
-                        scores.spearman,
-                        scores.kendall,
-                        scores.precision[:, at],
-                        scores.best_rank,
-                        scores.regret,
-                    )
-                ),
-            ]
-            for row in order
-        ],
-    )
+    _print_targets(result)
     for side, names in result.ignored.items():
         if names:
             render.note(f"not used of the {side}: {', '.join(names)}")
 
 
-def _columns(scores: "Scores") -> np.ndarray:
-    """Put the quantities of the summary side by side: [target, quantity]."""
-    five = min(5, scores.precision.shape[1]) - 1
+def _print_summary(result: "Evaluation", title: str) -> None:
+    from modelatlas.evaluation import interval
+    from modelatlas.evaluation.metrics import mean_defined
+
+    five, chance = min(5, result.most_candidates), result.random_precision
+    low, high = interval(_columns(result.scores, five), draws=result.draws, seed=result.seed)
+    rows: list[list[object]] = [
+        ["prediction", *map(float, mean_defined(_columns(result.scores, five)))],
+        ["  95 % from", *map(float, low)],
+        ["  to", *map(float, high)],
+        ["fixed list", *map(float, mean_defined(_columns(result.fixed_list, five)))],
+        ["random order", 0.0, None, 0.0, chance, chance, None, None],
+        ["oracle", *map(float, mean_defined(_columns(result.oracle, five)))],
+    ]
+    if result.noise_ceiling is not None:
+        rows.append(["noise ceiling", *map(float, mean_defined(_columns(result.noise_ceiling, five)))])
+    targets, sources = len(result.measured.targets), len(result.measured.sources)
+    render.table(
+        ["", "Spearman", "with self", "Kendall", "P@1", f"P@{five}", "best at", "regret"],
+        rows,
+        title=f"{title} against {result.measured.origin}: {targets} targets, {sources} sources, "
+        f"{result.relevant} relevant",
+    )
+
+
+def _print_targets(result: "Evaluation") -> None:
+    five = min(5, result.most_candidates)
+    values = _columns(result.scores, five)
+    order = np.argsort(-np.nan_to_num(values[:, 0], nan=-2), kind="stable")
+    render.table(
+        ["target", "Spearman", "with self", "Kendall", "P@1", f"P@{five}", "best at", "regret"],
+        [[result.measured.targets[row], *map(float, values[row])] for row in order],
+    )
+
+
+def _columns(scores: "Scores", five: int) -> np.ndarray:
+    """Put the quantities of the tables side by side: [target, quantity]."""
     return np.stack(
         [
             scores.spearman,
             scores.spearman_with_self,
             scores.kendall,
             scores.precision[:, 0],
-            scores.precision[:, five],
+            scores.precision[:, five - 1],
             scores.best_rank,
             scores.regret,
         ],
         axis=1,
     )
-
-
-def _cells(scores: "Scores") -> list[float]:
-    from modelatlas.evaluation.metrics import mean_defined
-
-    return [float(value) for value in mean_defined(_columns(scores))]
-
-
-def _interval(result: "Evaluation", end: int) -> list[float]:
-    from modelatlas.evaluation import interval
-
-    ends = interval(_columns(result.scores), draws=result.draws, seed=result.seed)
-    return [float(value) for value in ends[end]]

@@ -1,9 +1,9 @@
-"""What `evaluate` and `compare` take: the matrix of an atlas, or of a CSV file."""
+"""What `evaluate` and `compare` take: the matrix of an atlas, of a CSV file, of Taskonomy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modelatlas._types import DEFAULT_METHOD
 from modelatlas.errors import InputError
@@ -11,7 +11,10 @@ from modelatlas.errors import InputError
 if TYPE_CHECKING:
     from modelatlas.evaluation import TransferTable
 
-__all__ = ["Matrix", "matrix_of", "read_csv"]
+__all__ = ["Matrix", "matrix_of", "read_table"]
+
+TRAINING_SET: Final = "16k"
+"""Of Taskonomy, where none is named: the paper's ground truth."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,16 @@ class Matrix:
     untrained: tuple[str, ...] = ()
 
 
-def matrix_of(path: Path | str, *, method: str | None) -> Matrix:
-    """Read an atlas, where `path` is a folder, else a CSV file."""
-    if not Path(path).is_dir():
-        table = read_csv(str(path), expected="a CSV file or the folder of an atlas")
+def matrix_of(text: str, *, method: str | None) -> Matrix:
+    """Read an atlas, where `text` is a folder, else a table as `read_table` does."""
+    if not Path(text).is_dir():
+        table = read_table(text, expected="a CSV file or the folder of an atlas")
         return Matrix(table, title=table.origin)
     from modelatlas.atlas import open_atlas
     from modelatlas.evaluation import TransferTable
 
-    atlas, chosen = open_atlas(path), method or DEFAULT_METHOD
-    title = f"{path} ({chosen})"
+    atlas, chosen = open_atlas(text), method or DEFAULT_METHOD
+    title = f"{text} ({chosen})"
     records = [record for record in atlas.models if record.charted]
     return Matrix(
         TransferTable.from_frame(atlas.affinity(chosen), origin=title),
@@ -47,19 +50,23 @@ def matrix_of(path: Path | str, *, method: str | None) -> Matrix:
     )
 
 
-def read_csv(text: str, *, training_set: str | None = None, expected: str) -> "TransferTable":
-    """Read `FILE`, or one training set of it: `FILE:NAME`.
+def read_table(text: str, *, training_set: str | None = None, expected: str) -> "TransferTable":
+    """Read `FILE`, `FILE:NAME` for one training set of it, `taskonomy` or `taskonomy:NAME`.
 
     Raises
     ------
     InputError
-        There is no such file, or what it holds is no table.
+        There is no such file, what it holds is no table, or two training sets are named.
     """
-    from modelatlas.evaluation import read_transfers
+    from modelatlas.evaluation import read_transfers, taskonomy_transfers
 
     if Path(text).is_file():
         return read_transfers(text, training_set=training_set)
-    file, colon, chosen = text.rpartition(":")
-    if colon and Path(file).is_file():
-        return read_transfers(file, training_set=chosen)
-    raise InputError(f"{text}: no such file: name {expected}")
+    file, _, chosen = text.rpartition(":") if ":" in text else (text, "", "")
+    if file != "taskonomy" and not Path(file).is_file():
+        raise InputError(f"{text}: no such file: name {expected}")
+    if chosen and training_set and chosen != training_set:
+        raise InputError(f"{text} and --training-set {training_set} differ: give one of them")
+    if file == "taskonomy":
+        return taskonomy_transfers(chosen or training_set or TRAINING_SET)
+    return read_transfers(file, training_set=chosen)

@@ -110,7 +110,7 @@ def compare(
     Parameters
     ----------
     groups
-        Group of some models of `first`, for the purity.
+        Group of some models, by the names of either side, for the purity.
     tasks
         Task tag of some models of `second`, by which their names may meet.
     linkage
@@ -136,7 +136,9 @@ def compare(
     trees = [tree(matrix, linkage=linkage) for matrix in (a, b)]
     off = ~np.eye(len(models), dtype=bool)
     ranked = [replace(matrix, values=_ranks(matrix.values)) for matrix in (a, b)]
-    tagged = {name: group for name, group in (groups or {}).items() if name in models}
+    partner = {claim: name for name, claim in names.items()}
+    tags = {name: (groups or {}).get(name) or (groups or {}).get(partner[name]) for name in models}
+    tagged = {name: group for name, group in tags.items() if group}
     return Comparison(
         first=a,
         second=b,

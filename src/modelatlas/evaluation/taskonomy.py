@@ -77,7 +77,7 @@ def taskonomy_transfers(
     file, digest = FILES[training_set]
     digest = (checksums or {}).get(training_set, digest)
     origin = origin or os.environ.get("MODELATLAS_TASKONOMY_ORIGIN") or ORIGIN
-    folder = cache_folder("references", f"taskonomy-{fingerprint([digest, sorted(SPELLINGS.items())])[:12]}")
+    folder = reference_folder(digest)
     cached = folder / f"{training_set}.csv"
     if not cached.is_file():
         url = origin.rstrip("/") + "/" + file
@@ -88,6 +88,11 @@ def taskonomy_transfers(
         _write(first_order(read_affinity_pickle(pickled)), cached)
     table = read_transfers(cached)
     return TransferTable(f"taskonomy:{training_set}", table.sources, table.targets, table.values)
+
+
+def reference_folder(digest: str) -> Path:
+    """Folder of the cache for a file with this checksum and the table made of it."""
+    return cache_folder("references", f"taskonomy-{fingerprint([digest, sorted(SPELLINGS.items())])[:12]}")
 
 
 def first_order(affinities: Mapping[str, float]) -> dict[tuple[str, str], float]:

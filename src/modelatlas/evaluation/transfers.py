@@ -78,8 +78,8 @@ class TransferTable:
         sources, targets = sort(source for source, _ in pairs), sort(target for _, target in pairs)
         rows, columns = ({name: k for k, name in enumerate(names)} for names in (sources, targets))
         values = np.full((len(sources), len(targets)), np.nan)
-        for (source, target), value in pairs.items():
-            values[rows[source], columns[target]] = value
+        places = [rows[source] for source, _ in pairs], [columns[target] for _, target in pairs]
+        values[places] = list(pairs.values())
         return cls(origin, sources, targets, values)
 
     @property
