@@ -1,8 +1,10 @@
 """Look at what is there: contact sheets, pictures of the labels, and the state of the rendering."""
 
 import colorsys
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,20 @@ _MAPS = (
 
 
 def views(site: Site, split: str = "") -> Iterator[store.View]:
-    """All views in shards of this recipe."""
+    """All views of this recipe: those in shards, then those of buildings that are still being made."""
     for path in sorted(site.shards.glob("*.zip")):
         if not split or path.stem.startswith(f"{split}-"):
             yield from store.read_shard(path, site.recipe)
+    for building in site.buildings():
+        if site.shard(building).exists() or (split and building.split != split):
+            continue
+        head = {"building": building.name, "split": building.split, "size": site.settings.size}
+        for file in (f for f in map(partial(site.room_file, building), range(building.rooms)) if f.exists()):
+            room = json.loads(file.read_text(encoding="utf-8"))
+            for camera in room["views"]:
+                path = file.with_name(f"{camera['name']}.view")
+                parts = store.unpack_view(path.read_bytes(), path)
+                yield store.assemble(head, room, camera, parts["picture.webp"], parts["shape.lzma"])
 
 
 def sheets(site: Site, folder: str, split: str = "", *, rows: int = 8, columns: int = 10) -> list[Path]:

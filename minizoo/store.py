@@ -19,7 +19,7 @@ from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.geometry_code import decode, encode
 from minizoo.paths import write_bytes
 
-__all__ = ["View", "pack", "read_index", "read_shard", "unpack_view", "view_bytes"]
+__all__ = ["View", "assemble", "pack", "read_index", "read_shard", "unpack_view", "view_bytes"]
 
 FORMAT = 1
 _DATE = (2020, 1, 1, 0, 0, 0)
@@ -93,12 +93,13 @@ def read_shard(path: Path, recipe: str | None = None) -> Iterator[View]:
             for camera in room["views"]:
                 try:
                     picture, shape = pack.read(f"{camera['name']}.webp"), pack.read(f"{camera['name']}.lzma")
-                    yield _view(index, room, camera, picture, shape)
+                    yield assemble(index, room, camera, picture, shape)
                 except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError) as error:
                     raise SpoiltViewError(f"{path}:{camera['name']}", f"spoilt view ({error})") from error
 
 
-def _view(index: dict, room: dict, camera: dict, picture: bytes, shape: bytes) -> View:
+def assemble(index: dict, room: dict, camera: dict, picture: bytes, shape: bytes) -> View:
+    """Decode one view; `index` names building, split and stored size, `room` and `camera` are its entries."""
     depth, normal, instance = decode(shape, index["size"])
     rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     return View(
