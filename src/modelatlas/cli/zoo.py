@@ -4,6 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, command, group
@@ -109,8 +117,23 @@ def fetch(
         )
     for number, entry in enumerate(entries, start=1):
         render.note(f"{number} of {len(entries)}: {entry.name}")
-        for path in fetch_weights(entry.spec, file=file):
+        with _transfer_bar() as bar:
+            task = bar.add_task(entry.name, total=None)
+            paths = fetch_weights(
+                entry.spec,
+                file=file,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),  # noqa: B023
+            )
+        for path in paths:
             typer.echo(f"{entry.name}\t{path}")
+
+
+def _transfer_bar() -> Progress:
+    """Make a bar with size, rate and time left; nothing off a terminal or under `--quiet`."""
+    console = render.console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    hidden = render.is_quiet() or not console.is_terminal
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
 
 
 def _list_names(prefix: str, *, as_json: bool) -> None:

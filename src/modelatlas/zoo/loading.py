@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from modelatlas.errors import InputError, ModelAtlasError, ModelError
+from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
 from modelatlas.zoo.source import FetchingSource, Source, source_for
@@ -91,13 +92,17 @@ def load(spec: ModelSpec | str, *, trust_code: bool = False) -> LoadedModel:
     )
 
 
-def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Path]:
+def fetch_weights(
+    spec: ModelSpec | str, *, file: Path | None = None, progress: Progress | None = None
+) -> list[Path]:
     """Have a model's weights on this machine before they are needed.
 
     Parameters
     ----------
     file
         Archive or weights file that was got by hand.
+    progress
+        Called with the bytes at hand and the whole size, where the source's way of fetching tells them.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def fetch_weights(spec: ModelSpec | str, *, file: Path | None = None) -> list[Pa
     parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
     source = source_for(parsed)
     if isinstance(source, FetchingSource) and parsed.weights is None and parsed.seed is None:
-        return [source.fetch(parsed, file=file)]
+        return [source.fetch(parsed, file=file, progress=progress)]
     if file is not None:
         raise InputError(
             f"{parsed.text}: {parsed.source}: fetches nothing; name your file with ?weights={file}"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from modelatlas._ids import file_digest
 from modelatlas.errors import FetchError
-from modelatlas.fetch import cache_folder, download, install_file
+from modelatlas.fetch import Progress, cache_folder, download, install_file
 
 __all__ = ["published_weights"]
 
@@ -16,7 +16,13 @@ _HASH_IN_NAME: Final = re.compile(r"-([0-9a-f]{8,64})\.")
 
 
 def published_weights(
-    url: str, *, model: str, folder: str, file: Path | None = None, hash_in_name: bool = False
+    url: str,
+    *,
+    model: str,
+    folder: str,
+    file: Path | None = None,
+    hash_in_name: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Have the file of an address in the cache; its checksum is recorded at the first download.
 
@@ -39,7 +45,10 @@ def published_weights(
     name = PurePosixPath(urlsplit(url).path).name
     dest = cache_folder("weights", folder) / name
     try:
-        path = install_file(file, url, dest) if file is not None else download(url, dest, max_bytes=_LIMIT)
+        if file is not None:
+            path = install_file(file, url, dest)
+        else:
+            path = download(url, dest, max_bytes=_LIMIT, progress=progress)
     except FetchError as error:
         raise FetchError(
             f"{model}: its weights could not be fetched: {error}; or name a checkpoint of yours with "

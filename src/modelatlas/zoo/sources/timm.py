@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from modelatlas.errors import InputError, MissingExtraError
+from modelatlas.fetch import Progress
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
@@ -60,7 +61,7 @@ class TimmSource:
         assert isinstance(network, nn.Module)
         return network
 
-    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None, progress: Progress | None = None) -> Path:
         """Have the published weights: where the hub's client once put them, or in our cache."""
         config = _config(spec)
         if not config.has_weights:
@@ -68,7 +69,9 @@ class TimmSource:
         if file is None and config.hf_hub_id and (kept := _in_hub_cache(config.hf_hub_id, _hub_file(config))):
             return kept
         name = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
-        return published_weights(_url(config), model=spec.text, folder=f"timm-{name}", file=file)
+        return published_weights(
+            _url(config), model=spec.text, folder=f"timm-{name}", file=file, progress=progress
+        )
 
 
 def _timm() -> ModuleType:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from torch import nn
 
 from modelatlas.errors import InputError, MissingExtraError
+from modelatlas.fetch import Progress
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
@@ -73,11 +74,16 @@ class TorchvisionSource:
             load_into(network, state, model=spec.text, path=path)
         return network
 
-    def fetch(self, spec: ModelSpec, *, file: Path | None = None) -> Path:
+    def fetch(self, spec: ModelSpec, *, file: Path | None = None, progress: Progress | None = None) -> Path:
         """Have the default weights in our cache; their file names carry a checksum that is compared."""
         weights, _ = _default_weights(spec)
         return published_weights(
-            weights.url, model=spec.text, folder="torchvision", file=file, hash_in_name=True
+            weights.url,
+            model=spec.text,
+            folder="torchvision",
+            file=file,
+            hash_in_name=True,
+            progress=progress,
         )
 
 
