@@ -3,7 +3,6 @@
 Status 0 done, 1 failed, 2 wrong usage or input (nothing was run or written), 130 interrupted.
 """
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -68,13 +67,6 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         render.error(str(problem))
         return problem.exit_status
-    except (KeyboardInterrupt, typer.Abort):
-        render.error("interrupted: what was finished is kept; run the same command again to go on")
-        return 130
-    except BrokenPipeError:
-        # The pipe's reader has gone: no failure of ours; keep Python from flushing into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except _UsageError as problem:
         render.error(f"{problem.format_message()} (see `modelatlas --help`)")
         return 2

@@ -1,6 +1,8 @@
 """How every command is declared: the options all of them share, and an example in its help."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -8,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from modelatlas.cli import render
+from modelatlas.errors import ModelAtlasError
 
-__all__ = ["AsJson", "InAtlas", "MethodOption", "command", "group"]
+__all__ = ["AsJson", "InAtlas", "MethodOption", "StoppedError", "command", "group"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 InAtlas = Annotated[str, typer.Option("--in", metavar="DIR", help="Folder of an atlas.")]
@@ -26,6 +29,15 @@ _SHARED = {
         bool, typer.Option("--verbose", "-v", help="Print details, and tracebacks of errors.")
     ],
 }
+
+
+class StoppedError(ModelAtlasError):
+    """Ctrl-C. Typer has an ending of its own for it, without a word on how to go on."""
+
+    exit_status = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted: what was finished is kept; run the same command again to go on")
 
 
 def group(help_text: str) -> typer.Typer:
@@ -54,7 +66,15 @@ def command(
         @wraps(function)
         def run(*args: Any, quiet: bool = False, verbose: bool = False, **kwargs: Any) -> Any:
             render.set_level(quiet=quiet, verbose=verbose)
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except KeyboardInterrupt as interrupt:
+                raise StoppedError from interrupt
+            except BrokenPipeError:
+                # Whoever read our output has gone, as `head` does: no failure. Typer would make it status 1;
+                # and Python must not flush into the pipe at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return None
 
         signature = inspect.signature(function)
         extra = [

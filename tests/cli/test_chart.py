@@ -1,0 +1,226 @@
+"""Charting and reading an atlas by command line, with small real networks and real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from chartable import spec, write_pictures
+from modelatlas.cli.app import run
+
+ZOO = f"{spec('relu')},{spec('gelu')},{spec('silu')}"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pictures"), 6)
+
+
+def chart(pictures: Path, out: Path, *options: str, zoo: str = ZOO) -> list[str]:
+    return [
+        "chart",
+        zoo,
+        "--probe",
+        str(pictures),
+        "--out",
+        str(out),
+        "--grid",
+        "8",
+        "--trust-code",
+        *options,
+    ]
+
+
+@pytest.fixture(scope="module")
+def atlas(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("atlas") / "atlas"
+    assert run([*chart(pictures, out), "--quiet"]) == 0
+    return out
+
+
+def test_an_atlas_holds_what_the_contract_lists(atlas: Path) -> None:
+    for method in ("saliency", "gradient-x-input", "epsilon-lrp"):
+        for path in (f"affinity/{method}.csv", f"affinity/{method}.ci.csv", f"tree/{method}.nwk"):
+            assert (atlas / path).is_file(), path
+        for kind in ("affinity", "tree"):
+            assert (atlas / f"figures/{kind}-{method}.svg").is_file()
+            with Image.open(atlas / f"figures/{kind}-{method}.png") as picture:
+                picture.verify()
+    assert {path.name for path in atlas.iterdir()} >= {"atlas.json", "report.html", "maps.zarr", "figures"}
+    table = pd.read_csv(atlas / "affinity/saliency.csv", index_col=0)
+    assert list(table.index) == list(table.columns) == ZOO.split(",")
+    assert (atlas / "affinity/saliency.csv").read_text().startswith(",")
+
+
+def test_json_is_one_document_and_a_second_call_computes_nothing(
+    pictures: Path, atlas: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = (atlas / "affinity/saliency.csv").read_bytes()
+    assert run([*chart(pictures, atlas), "--json"]) == 0
+    streams = capfd.readouterr()
+    document = json.loads(streams.out)
+    assert [model["status"] for model in document["models"]] == ["charted"] * 3
+    assert document["images"] == 6
+    assert len(document["nearest"]["pairs"]) == 3
+    assert "all maps are there" in streams.err
+    assert (atlas / "affinity/saliency.csv").read_bytes() == before
+
+
+def test_rank_agrees_with_the_matrix(atlas: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["rank", spec("relu"), "--in", str(atlas), "-k", "2", "--method", "saliency", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    column = pd.read_csv(atlas / "affinity/saliency.csv", index_col=0)[spec("relu")].drop(spec("relu"))
+    assert [row["source"] for row in document["sources"]] == list(column.sort_values(ascending=False).index)
+    for row in document["sources"]:
+        assert row["affinity"] == column[row["source"]]
+        assert row["low"] <= row["affinity"] <= row["high"]
+
+
+def test_rank_names_the_method_it_takes_by_default(atlas: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["rank", spec("relu"), "--in", str(atlas)]) == 0
+    assert "gradient-x-input" in capfd.readouterr().out
+
+
+def test_maps_draws_a_picture_and_report_writes_the_page_again(atlas: Path, tmp_path: Path) -> None:
+    out = tmp_path / "maps.png"
+    assert run(["maps", str(atlas), "--model", spec("relu"), "--image", "0", "--out", str(out)]) == 0
+    with Image.open(out) as picture:
+        assert min(picture.size) > 100
+    (atlas / "report.html").unlink()
+    assert run(["report", str(atlas)]) == 0
+    assert (atlas / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["rank", "nonsense", "--in", "ATLAS"], "nonsense"),
+        (["rank", spec("relu"), "--in", "ATLAS", "--method", "magic"], "magic"),
+        (["maps", "ATLAS", "--model", "nonsense", "--image", "0", "--out", "OUT"], "nonsense"),
+        (["maps", "ATLAS", "--model", spec("relu"), "--image", "999", "--out", "OUT"], "999"),
+        (["report", "OUT"], "OUT"),
+    ],
+)
+def test_what_is_not_there_is_status_2_and_named(
+    words: list[str], named: str, atlas: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out.png")
+    assert run([{"ATLAS": str(atlas), "OUT": out}.get(word, word) for word in words]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert named.replace("OUT", out) in error
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--method", "magic"], "magic"),
+        (["--grid", "0"], "0"),
+        (["--epsilon", "nan"], "epsilon"),
+        (["--batch", "many"], "many"),
+        (["--device", "abacus"], "abacus"),
+        (["--linkage", "chain"], "chain"),
+        (["--exclude", "nobody"], "nobody"),
+        (["--layer", "0"], "--layer"),
+        (["--precision", "float3"], "float3"),
+    ],
+)
+def test_wrong_options_are_status_2_and_nothing_is_written(
+    options: list[str], named: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(chart(pictures, tmp_path / "atlas", *options)) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert named in error
+    assert not (tmp_path / "atlas").exists()
+
+
+@pytest.mark.parametrize(
+    ("zoo", "named"),
+    [
+        ("nonsense", "nonsense"),
+        ("timm:no_such_network", "no_such_network"),
+        ("magic:net", "magic"),
+        (f"{spec('relu')},{spec('relu')}", spec("relu")),
+        ("timm:resnet18?colour=red", "colour"),
+    ],
+)
+def test_wrong_zoos_are_status_2_and_nothing_is_written(
+    zoo: str, named: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(chart(pictures, tmp_path / "atlas", zoo=zoo)) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert named in error
+    assert not (tmp_path / "atlas").exists()
+
+
+def test_code_runs_only_when_trusted(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for word in chart(pictures, tmp_path / "atlas") if word != "--trust-code"]
+    assert run(words) == 2
+    assert "--trust-code" in capfd.readouterr().err
+    assert not (tmp_path / "atlas").exists()
+
+
+def test_another_grid_is_a_conflict_that_names_both(
+    pictures: Path, atlas: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = (atlas / "atlas.json").read_bytes()
+    assert run(chart(pictures, atlas, "--grid", "9")) == 2
+    error = capfd.readouterr().err
+    assert "8" in error
+    assert "9" in error
+    assert (atlas / "atlas.json").read_bytes() == before
+
+
+def test_a_model_that_fails_is_left_out_and_strict_makes_that_status_1(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    zoo = f"{spec('relu')},{spec('raising')}"
+    assert run(chart(pictures, tmp_path / "atlas", zoo=zoo)) == 0
+    shown = capfd.readouterr()
+    assert "something of the network's own" in shown.out + shown.err
+    assert run(chart(pictures, tmp_path / "atlas", "--strict", zoo=zoo)) == 1
+    assert not (tmp_path / "atlas/tree").exists() or not list((tmp_path / "atlas/tree").iterdir())
+
+
+def test_only_failing_models_are_status_1(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(chart(pictures, tmp_path / "atlas", zoo=spec("raising"))) == 1
+    assert "something of the network's own" in capfd.readouterr().err
+    assert not (tmp_path / "atlas/report.html").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process")
+def test_ctrl_c_is_status_130_and_the_same_command_goes_on(pictures: Path, tmp_path: Path) -> None:
+    words = chart(pictures, tmp_path / "atlas", "--batch", "1", zoo=f"{spec('slow')},{spec('relu')}")
+    started = subprocess.Popen(
+        [sys.executable, "-m", "modelatlas.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not list((tmp_path / "atlas").glob("journal/*/model.json")):
+        assert time.monotonic() < until, "the run did not start"
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: the worker gets it too
+    out, error = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert out == ""
+    assert "go on" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert run([*words, "--quiet"]) == 0
