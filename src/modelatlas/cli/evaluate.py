@@ -1,6 +1,6 @@
 """`modelatlas evaluate`: predicted affinities against measured transfers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +55,9 @@ def evaluate(
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="NAME", help="Leave a source and target out (repeatable)."),
+        typer.Option(
+            "--exclude", metavar="NAME", help="Leave out as source and target (repeatable, or A,B,C)."
+        ),
     ] = None,
     relevant: Annotated[int, typer.Option("--relevant", min=1, help="Sources relevant for a target.")] = 5,
     figures: Annotated[
@@ -81,9 +83,7 @@ def evaluate(
         else read_table(str(reference), training_set=training_set, expected=_REFERENCE)
     )
     other = None if against is None else matrix_of(against, method=method)
-    left_out = set(exclude or ())
-    if strange := left_out - {*ours.table.names, *measured.names}:
-        raise InputError(f"--exclude {min(strange)}: neither the prediction nor the reference has this name")
+    left_out = _left_out(exclude or (), {*ours.table.names, *measured.names})
     result = evaluation.evaluate(
         ours.table.without(left_out),
         measured.without(left_out),
@@ -110,6 +110,14 @@ def evaluate(
         render.document({**evaluation.document(result), **extra})
         return
     _print(result, ours.title)
+
+
+def _left_out(texts: Sequence[str], known: set[str]) -> set[str]:
+    """Names to leave out; a text is one name, or several with commas between."""
+    names = {name for text in texts for name in ([text] if text in known else text.split(","))}
+    if strange := names - known:
+        raise InputError(f"--exclude {min(strange)}: neither the prediction nor the reference has this name")
+    return names
 
 
 def _tasks(*sides: Matrix | None) -> Mapping[str, str]:

@@ -187,11 +187,15 @@ def _head(sheet: Sheet, title: str, evaluation: Evaluation) -> None:
     sheet.text(
         0.3,
         0.58,
-        f"{targets} targets, {sources} sources, {evaluation.relevant} relevant; "
-        f"reference: {Path(evaluation.measured.origin).name}",
+        f"{_short(evaluation.predicted)} against {_short(evaluation.measured)}: "
+        f"{targets} targets, {sources} sources, {evaluation.relevant} relevant",
         size=8.5,
         colour=MUTED,
     )
+
+
+def _short(table: TransferTable) -> str:
+    return table.origin.rsplit("/", 1)[-1]
 
 
 def _legend(sheet: Sheet, entries: list[tuple[str, str, str]], *, y: float) -> None:
