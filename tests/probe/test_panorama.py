@@ -52,14 +52,14 @@ def test_a_view_is_what_the_rays_see(yaw, pitch, field_of_view, seed):
 
 def test_turning_by_columns_turns_the_panorama():
     panorama = np.random.default_rng(0).integers(0, 256, (32, 64, 3)).astype(np.uint8)
-    turned = flat_view(panorama, yaw=90, pitch=5, field_of_view=70, side=24)
-    rolled = flat_view(np.roll(panorama, -16, axis=1), yaw=0, pitch=5, field_of_view=70, side=24)
+    turned = flat_view(panorama, yaw=90.0, pitch=5.0, field_of_view=70.0, side=24)
+    rolled = flat_view(np.roll(panorama, -16, axis=1), yaw=0.0, pitch=5.0, field_of_view=70.0, side=24)
     np.testing.assert_array_equal(turned, rolled)
 
 
-@pytest.mark.parametrize(("pitch", "expected"), [(60, 0), (-60, 255)])
+@pytest.mark.parametrize(("pitch", "expected"), [(60.0, 0), (-60.0, 255)])
 def test_up_is_up(pitch, expected):
     panorama = np.zeros((32, 64, 3), np.uint8)
     panorama[16:] = 255  # dark sky, bright ground
-    view = flat_view(panorama, yaw=0, pitch=pitch, field_of_view=50, side=16)
+    view = flat_view(panorama, yaw=0.0, pitch=pitch, field_of_view=50.0, side=16)
     assert (view == expected).all()

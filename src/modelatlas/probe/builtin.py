@@ -56,6 +56,8 @@ def builtin_folder(name: str, *, progress: Progress) -> Path:
     """
     views = _BUILTINS[name].views()
     folder = cache_folder("probes") / f"{name}-{fingerprint([_CODE, views.recipe])[:12]}"
+    if _is_whole(folder):
+        return folder  # without the lock: a cache that is shared may be read-only
     with cache_lock("probe", folder.name):
         if not _is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -22,7 +22,7 @@ from modelatlas.errors import InputError, ProbeError
 from modelatlas.probe.ahead import in_order
 from modelatlas.probe.builtin import builtin_folder, builtin_probes
 from modelatlas.probe.files import checksum, read_picture
-from modelatlas.probe.folder import list_pictures
+from modelatlas.probe.folder import list_pictures, printable
 from modelatlas.probe.manifest import read_manifest
 from modelatlas.probe.probe import LeftOut, Probe, ProbeImage, Progress
 
@@ -67,7 +67,7 @@ def open_probe(
     if isinstance(probe, str) and probe in builtin_probes():
         folder = builtin_folder(probe, progress=report)
         return _from_manifest(folder / "manifest.json", images=images, seed=seed, progress=report)
-    path = Path(probe)
+    path = Path(probe).absolute()
     if path.is_dir():
         return _from_folder(path, images=images, seed=seed, progress=report)
     if path.is_file():
@@ -93,10 +93,11 @@ def in_seed_order(pool: Sequence[ProbeImage], *, seed: int) -> list[ProbeImage]:
 
 
 def _from_folder(folder: Path, *, images: int | None, seed: int, progress: Progress) -> Probe:
+    name = printable(folder.resolve().name)
     found, left_out = list_pictures(folder)
     if not found and not left_out:
         raise InputError(f"{folder}: no file with a picture's extension (.jpg, .png, .tif, ...) in it")
-    candidates = [ProbeImage(name, path, "", 0, 0, 0) for name, path in found.items()]
+    candidates = [ProbeImage(key, path, "", 0, 0, 0) for key, path in found.items()]
     pool: dict[str, ProbeImage] = {}
     for image, trouble in _with_checksums(candidates, progress):
         if trouble is not None:
@@ -104,12 +105,12 @@ def _from_folder(folder: Path, *, images: int | None, seed: int, progress: Progr
         elif (twin := pool.setdefault(image.sha256, image)) is not image:
             left_out.append(LeftOut(image.id, f"same bytes as {twin.id}"))
     probe = Probe(
-        name=folder.resolve().name,
+        name=name,
         images=tuple(in_seed_order(list(pool.values()), seed=seed)),
         digest="",
         left_out=tuple(left_out),
         root=folder,
-        source=f"the folder {folder.resolve().name}",
+        source=f"the folder {name}",
         rule=_RULE,
         seed=seed,
         pool=len(pool),

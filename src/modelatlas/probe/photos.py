@@ -41,8 +41,8 @@ def photo_views() -> Views:
     return Views(count, catalogue(), _cut_all)
 
 
-def _cuts(photograph: dict[str, Any]) -> list[list[float]]:
-    cuts: list[list[float]] = photograph.get("views") or photograph["panorama"]
+def _cuts(photograph: dict[str, Any]) -> list[list[int]]:
+    cuts: list[list[int]] = photograph.get("views") or photograph["panorama"]
     return cuts
 
 
@@ -93,10 +93,14 @@ def _cut(photograph: dict[str, Any], file: Path, package: dict[str, Any]) -> Ite
         if "panorama" in photograph:
             yaw, pitch = cut
             pixels = flat_view(
-                np.asarray(picture), yaw=yaw, pitch=pitch, field_of_view=_FIELD_OF_VIEW, side=_SIDE
+                np.asarray(picture),
+                yaw=float(yaw),
+                pitch=float(pitch),
+                field_of_view=_FIELD_OF_VIEW,
+                side=_SIDE,
             )
         else:
-            left, top, side = map(int, cut)
+            left, top, side = cut
             square = picture.crop((left, top, left + side, top + side))
             if side > _SIDE:
                 square = square.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
