@@ -59,7 +59,8 @@ def test_one_sigmoid_by_hand():
 def test_a_false_rule_shows_in_the_budget(monkeypatch):
     # The budget can fail: with the plain derivative in place of y / z it does.
     monkeypatch.setattr(
-        "modelatlas.attribution.tape.chain_factor", lambda grad, point, epsilon: grad * (point.z > 0)
+        "modelatlas.attribution.tape.chain_factor",
+        lambda grad, point, epsilon, *, out: grad * point.y * (1 - point.y),
     )
     budget = relevance_budget(network("conv", "sigmoid", "conv"), images(), layer="2")
     assert budget.error > 1e-3

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny import CHANNELS, Apply, SelfAttention, Skip, randomise
 from torch import nn
 
 from modelatlas.attribution import attribute, candidate_layers, target_layer
 from modelatlas.errors import AttributionError
+from tiny import CHANNELS, Apply, SelfAttention, Skip, randomise
 
 
 def images(side=16):

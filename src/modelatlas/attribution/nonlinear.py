@@ -34,6 +34,7 @@ class Point(NamedTuple):
     y: Tensor
 
 
+_PIECE: Final = 1 << 15  # units: four maps of 128 kB fit into a core's cache
 Recipe = Callable[[Any], Point]
 
 
@@ -42,12 +43,38 @@ def node_name(node: Any) -> str:
     return str(node.name()).rpartition("::")[2].rstrip("0123456789")
 
 
-def chain_factor(grad: Tensor, point: Point, epsilon: float) -> Tensor:
-    """Multiply `grad` by y / (z + eps * s(z)), all of one shape."""
+def chain_factor(grad: Tensor, point: Point, epsilon: float, *, out: Tensor) -> Tensor:
+    """Write grad * y / (z + eps * s(z)) into `out`, which may be `grad`; all of one shape.
+
+    On a CPU in pieces that stay in its cache: new memory for whole intermediate maps costs more than the
+    arithmetic (ReLU, 8.4 M units, one core: 92 ms as three whole maps, 33 to 40 ms in pieces, autograd's
+    own backward 38 ms).
+    """
     z, y = point
-    if y is z:  # a rectifier: z matters only where it is positive
-        return (y / (y + epsilon)).mul_(grad)
-    return (y / torch.where(z < 0, z - epsilon, z + epsilon)).mul_(grad)
+    signs = None if z is y else (z.new_tensor(-epsilon), z.new_tensor(epsilon))
+
+    def scale(out: Tensor, grad: Tensor, z: Tensor, y: Tensor) -> None:
+        # A rectifier has z = y where it is positive, and y = 0 elsewhere.
+        factor = y + epsilon if signs is None else torch.where(z < 0, *signs).add_(z)
+        torch.mul(grad, torch.div(y, factor, out=factor), out=out)
+
+    size = out.numel()
+    if size <= _PIECE or out.device.type != "cpu" or not _laid_out_alike(out, grad, z, y):
+        scale(out, grad, z, y)
+    else:
+        lines = [tensor.as_strided((size,), (1,)) for tensor in (out, grad, z, y)]
+        for start in range(0, size, _PIECE):
+            scale(*(line[start : start + _PIECE] for line in lines))
+    return out
+
+
+def _laid_out_alike(first: Tensor, *others: Tensor) -> bool:
+    """Whether all tensors fill their memory without gaps, in the same order and precision."""
+    dense = first.is_contiguous() or (
+        first.dim() == 4 and first.is_contiguous(memory_format=torch.channels_last)
+    )
+    layout = first.shape, first.stride(), first.dtype
+    return dense and all((other.shape, other.stride(), other.dtype) == layout for other in others)
 
 
 def _of_input(function: Callable[..., Tensor], *saved: str) -> Recipe:

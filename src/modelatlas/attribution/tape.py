@@ -8,7 +8,7 @@ and in-place forms need no care.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,13 @@ from modelatlas.errors import AttributionError
 
 __all__ = ["modified_gradient"]
 
+# Backward of these makes new tensors, of those it returns what it was given in another shape.
+_FRESH: Final = frozenset(
+    f"{name}Backward" for name in ("Bmm", "Convolution", "MaxPool2DWithIndices", "Mm", "NativeBatchNorm")
+)
+_RESHAPED: Final = frozenset(
+    f"{name}Backward" for name in ("Clone", "Permute", "T", "Transpose", "UnsafeView", "View")
+)
 Observer = Callable[[str, Point, Tensor], None]
 
 
@@ -107,7 +114,7 @@ class _Pass:
         self.notes = recorder.notes
         self.observe = observe
         self.pending: dict[Any, dict[int, Tensor]] = {}
-        self.own: set[tuple[Any, int]] = set()  # sums made here, which may be added to in place
+        self.own: set[tuple[Any, int]] = set()  # pending gradients that nothing else refers to
 
     def run(self, root: Tensor) -> list[Tensor | None]:
         start = root.grad_fn
@@ -130,25 +137,33 @@ class _Pass:
 
     def _cross(self, node: Any, waiting: dict[int, Tensor]) -> None:
         rule = self.steps[node]
+        own = [self._disown(node, slot) for slot in waiting]
         if not rule.inputs:
             return
+        name = node_name(node)
         if rule.pull is None:
             position = rule.inputs[0]
-            self._send(node, position, self._elementwise(node, position, waiting[0]))
+            self._send(node, position, self._elementwise(node, position, waiting[0], own[0]), own=True)
             return
         grads = [waiting.get(i) for i in range(len(node._input_metadata))]
+        fresh = name in _FRESH or (all(own) and name in _RESHAPED)
         found = rule.pull(node, grads)
         for position in rule.inputs:
             grad = found[position]
             if grad is not None:
-                self._send(node, position, grad)
+                self._send(node, position, grad, own=fresh)
 
-    def _elementwise(self, node: Any, position: int, grad: Tensor) -> Tensor:
+    def _disown(self, node: Any, slot: int) -> bool:
+        owned = (node, slot) in self.own
+        self.own.discard((node, slot))
+        return owned
+
+    def _elementwise(self, node: Any, position: int, grad: Tensor, own: bool) -> Tensor:
         note = self.notes.get(node)
         point = note.point if note is not None and note.holds else self._point(node, position)
         if self.observe is not None:
             self.observe(node_name(node), point, grad)
-        return chain_factor(grad, point, self.epsilon)
+        return chain_factor(grad, point, self.epsilon, out=grad if own else torch.empty_like(point.y))
 
     def _point(self, node: Any, position: int) -> Point:
         if node_name(node) == "MulBackward":  # z * h(z)
@@ -162,22 +177,22 @@ class _Pass:
             )
         return recipe(node)
 
-    def _send(self, node: Any, position: int, grad: Tensor) -> None:
+    def _send(self, node: Any, position: int, grad: Tensor, *, own: bool) -> None:
         target, slot = node.next_functions[position]
         meta = target._input_metadata[slot]
         if grad.shape != meta.shape:  # a broadcast operand: autograd leaves this sum to its engine
             grad = grad.sum_to_size(meta.shape)
         if grad.dtype != meta.dtype:
-            grad = (
-                grad.to(meta.dtype)
-                if meta.dtype.is_complex or not grad.is_complex()
-                else grad.real.to(meta.dtype)
-            )
+            grad = (grad if meta.dtype.is_complex else torch.real(grad)).to(meta.dtype)
         slots = self.pending.setdefault(target, {})
+        place = (target, slot)
         if slot not in slots:
             slots[slot] = grad
-        elif (target, slot) in self.own:
+        elif place in self.own:
             slots[slot].add_(grad)
+            own = True
         else:
             slots[slot] = slots[slot] + grad
-            self.own.add((target, slot))
+            own = True
+        if own:
+            self.own.add(place)
