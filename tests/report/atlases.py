@@ -116,7 +116,10 @@ def write_atlas(
         _write_results(folder, names, method, stored[method], alive[method])
     if pictures:
         write_thumbnails(folder, dict(zip(images, photographs(), strict=True)))
-    write_json(Layout(folder).manifest, {"images": [{"id": image} for image in images]})
+    write_json(
+        Layout(folder).manifest,
+        {"images": [{"id": image, "source": "scikit-image", "licence": "CC0-1.0"} for image in images]},
+    )
     models: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(names):
         _, task, group = NAMES[i % len(NAMES)]

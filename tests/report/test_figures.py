@@ -189,6 +189,14 @@ def test_unknown_image_model_or_file_kind_is_named(five: Atlas, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_picture_too_tall_to_open_is_refused(
+    five: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelatlas.report.figures.TALLEST", 9.0)
+    with pytest.raises(InputError, match="draw fewer images"):
+        draw_maps(five, models=five.names, images=["0", "1", "2"], out=tmp_path / "a.png")
+
+
 def test_a_place_that_cannot_be_written_is_named(five: Atlas, tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="figures"):
@@ -215,7 +223,7 @@ def test_an_atlas_without_pictures_still_draws_maps(tmp_path: Path) -> None:
 
 
 def test_names_in_any_script_are_drawn(tmp_path: Path) -> None:
-    names = ("模型-一", "naïve $x$ _{2}", "مدل", "🦊 fox", "ε\u200b", "back\\slash")
+    names = ("模型-一", "naïve $x$ _{2}", "مدل", "🦊 fox", "ε\u200b\x1b--", "back\\slash")
     atlas = write_atlas(tmp_path, 6, names=names, methods=("saliency",))
     for path in draw_figures(atlas, tmp_path):
         if path.suffix == ".svg":

@@ -284,6 +284,7 @@ def test_what_was_left_out_is_told(seven: Atlas) -> None:
     assert "no gradient reaches the input" in text
     assert "a/&lt;b&gt;.jpg" in text
     assert text.count("dead map") == 1
+    assert text.count("scikit-image, CC0-1.0") == 4  # the pictures' licences
 
 
 def test_untrained_models_are_stamped(seven: Atlas) -> None:

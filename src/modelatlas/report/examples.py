@@ -23,12 +23,15 @@ class Example:
         The image's id in the probe.
     photo
         Its centre square, or None where the atlas keeps no picture of it.
+    credit
+        Where the image comes from, and its licence, as far as the probe says.
     maps
         Model -> method -> map, all 0 where dead.
     """
 
     name: str
     photo: UInt8[np.ndarray, "any any 3"] | None
+    credit: str
     maps: Mapping[str, Mapping[str, Float[np.ndarray, "grid grid"]]]
 
     @property
@@ -72,7 +75,14 @@ def _example(
 ) -> Example:
     name = atlas.images()[place]
     found = {model: {method: values[place] for method, values in of.items()} for model, of in maps.items()}
-    return Example(name, atlas.thumbnails.get(name), found)
+    return Example(name, atlas.thumbnails.get(name), _credit(atlas, name), found)
+
+
+def _credit(atlas: Atlas, name: str) -> str:
+    entry: Mapping[str, str] = next(
+        (image for image in atlas.manifest()["images"] if image["id"] == name), {}
+    )
+    return ", ".join(entry[key] for key in ("source", "licence") if entry.get(key))
 
 
 def _place(atlas: Atlas, image: str) -> int:

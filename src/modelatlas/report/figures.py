@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from modelatlas.atlas import Atlas
 from modelatlas.errors import InputError
@@ -12,6 +13,9 @@ from modelatlas.report.matrix_figure import draw_matrix
 from modelatlas.report.tree_figure import draw_tree
 
 __all__ = ["draw_figures", "draw_maps"]
+
+TALLEST: Final = 150.0
+"""Inches of a picture of maps."""
 
 
 def draw_figures(atlas: Atlas, out: Path) -> list[Path]:
@@ -65,7 +69,7 @@ def draw_maps(atlas: Atlas, *, models: Sequence[str], images: Sequence[str], out
     Raises
     ------
     InputError
-        No such model or image, or `out` is no PNG.
+        No such model or image, too many of them for one picture, or `out` is no PNG.
     StoreError
         The file cannot be written.
     """
@@ -81,6 +85,11 @@ def draw_maps(atlas: Atlas, *, models: Sequence[str], images: Sequence[str], out
         labels=labels(atlas),
         subtitle=f"of the atlas {atlas.path.name}",
     )
+    if sheet.height > TALLEST:
+        raise InputError(
+            f"maps of {len(models)} models on {len(images)} images make a picture of {sheet.height:.0f} "
+            "inches: draw fewer images at a time"
+        )
     return sheet.save_png(out, title="Attribution maps")
 
 

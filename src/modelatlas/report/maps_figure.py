@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap
 from modelatlas.report.contents import Labels, method_title
 from modelatlas.report.examples import Example
 from modelatlas.report.map_pictures import ROBUST, draw_map, is_signed, map_palette
-from modelatlas.report.sheet import FAINT, LEADING, MUTED, Sheet, text_width, wrapped
+from modelatlas.report.sheet import LEADING, MUTED, Sheet, text_width, wrapped
 
 __all__ = ["draw_examples"]
 
@@ -68,14 +68,18 @@ def draw_examples(
 
 
 def _photo(sheet: Sheet, example: Example, x: float, y: float) -> None:
-    caption = wrapped(example.name, sheet.width - x - TILE - MARGIN, size=NAME_SIZE)
+    caption = _caption(example, sheet.width - x - TILE - 0.1 - MARGIN)
     if example.photo is None:
-        sheet.text(x, y + 0.12, caption, size=NAME_SIZE, colour=MUTED)
-        sheet.text(x, y + 0.3, "(no picture kept)", size=NAME_SIZE, colour=FAINT)
+        sheet.text(x, y + 0.12, f"{caption}\n(no picture kept)", size=NAME_SIZE, colour=MUTED)
         return
     axes = sheet.axes(x, y, TILE, TILE)
     axes.imshow(example.photo, interpolation="lanczos", aspect="auto")
     sheet.text(x + TILE + 0.1, y + 0.1, caption, size=NAME_SIZE, colour=MUTED)
+
+
+def _caption(example: Example, width: float) -> str:
+    lines = [example.name, example.credit] if example.credit else [example.name]
+    return "\n".join(wrapped(line, width, size=NAME_SIZE) for line in lines)
 
 
 def _tiles(

@@ -19,6 +19,7 @@ __all__ = ["AFFINITY", "draw_matrix"]
 
 AFFINITY: Final = "affinity (mean cosine of attribution maps)"
 PRINTED_UP_TO: Final = 12
+GAPS_UP_TO: Final = 100
 ROOM_FOR_TWO_LINES: Final = 0.42
 LONGEST: Final = 2.4
 OWN: Final = (0.925, 0.933, 0.941)
@@ -65,6 +66,9 @@ def _cells(sheet: Sheet, matrix: Matrix, left: float, top: float, side: float) -
     shades = palette(matrix.scale.name)
     cells = shades[np.rint(matrix.scale.position(matrix.values) * (len(shades) - 1)).astype(np.intp)]
     cells[np.diag_indices(count)] = OWN
+    if count > GAPS_UP_TO:
+        axes.imshow(cells, aspect="auto", interpolation="nearest")
+        return
     gap = 1.0 if count <= 20 else 0.5
     axes.pcolormesh(cells[::-1], edgecolors="white", linewidth=gap, antialiased=True)
     axes.set(xlim=(0, count), ylim=(0, count))

@@ -86,6 +86,7 @@ def render(atlas: Atlas) -> str:
         pictures=[make_picture(one, models=order, methods=atlas.methods) for one in shown],
         charted=[model for model in atlas.models if model.charted],
         excluded=[model for model in atlas.models if not model.charted],
+        seconds=sum(model.seconds or 0.0 for model in atlas.models),
         command=repeat_command(atlas),
         dense=len(order) >= _DENSE_FROM,
         cell=_cell_size(len(order)),

@@ -30,6 +30,8 @@ MUTED: Final = "#59616b"
 FAINT: Final = "#9aa2ac"
 RULE: Final = "#d5d9de"
 DOTS_PER_INCH: Final = 200
+MOST_DOTS: Final = 40e6
+"""Of a PNG; larger sheets are drawn less finely."""
 LEADING: Final = 1.15
 _FONTS: Final = Path(__file__).parent / "assets" / "fonts"
 
@@ -45,7 +47,8 @@ class Sheet:
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
+        dots = min(DOTS_PER_INCH, math.sqrt(MOST_DOTS / (width * height)))
+        self.figure = Figure(figsize=(width, height), dpi=dots, facecolor="white")
         FigureCanvasAgg(self.figure)
 
     def text(
@@ -66,7 +69,7 @@ class Sheet:
         `size` in points; `across` says which point of the line x is: left, center, right.
         """
         turn = math.radians(angle)
-        for number, line in enumerate(text.split("\n")):
+        for number, line in enumerate(_lines(text)):
             down = number * LEADING * size / 72
             self.figure.text(
                 x + down * math.sin(turn),
@@ -107,7 +110,7 @@ class Sheet:
         return [self.save_png(png, title=title), self._save_svg(svg, title=title)]
 
     def save_png(self, path: Path, *, title: str) -> Path:
-        """Write a PNG of 200 dots per inch."""
+        """Write a PNG, of 200 dots per inch unless that is too large."""
         return self._write(path, format="png", metadata={"Software": None, "Title": title})
 
     def _save_svg(self, path: Path, *, title: str) -> Path:
@@ -126,8 +129,13 @@ class Sheet:
 
 def text_width(text: str, *, size: float, weight: str = "normal", slant: str = "normal") -> float:
     """Width in inches of the longest line of a text: its letters' advances, without kerning."""
-    lines = [(line, Path(str(_font(line, weight, slant, size).get_file()))) for line in text.split("\n")]
+    lines = [(line, Path(str(_font(line, weight, slant, size).get_file()))) for line in _lines(text)]
     return max(sum(_advance(path, letter) for letter in line) for line, path in lines) * size / 72
+
+
+def _lines(text: str) -> list[str]:
+    """Lines of a text; what cannot be shown, and would break XML, becomes a replacement character."""
+    return ["".join(c if c.isprintable() else "\ufffd" for c in line) for line in text.split("\n")]
 
 
 def wrapped(text: str, width: float, *, size: float, weight: str = "normal", slant: str = "normal") -> str:
@@ -154,7 +162,7 @@ def _longest_fit(text: str, width: float, **look: Any) -> int:
 def _font(text: str, weight: str, slant: str, size: float) -> FontProperties:
     style = {"bold": "Bold", "normal": ""}[weight] + {"italic": "Italic", "normal": ""}[slant]
     path = _FONTS / f"RobotoCondensed-{style or 'Regular'}.ttf"
-    if set(map(ord, text)) - {10} <= _letters(path):
+    if set(map(ord, text)) <= _letters(path):
         return FontProperties(fname=path, size=size)
     return FontProperties(fname=_font_for(frozenset(text)), size=size)
 

@@ -34,6 +34,7 @@ class Picture:
     """
 
     name: str
+    credit: str
     photo: str | None
     maps: tuple[tuple[str, tuple[str | None, ...]], ...]
 
@@ -47,6 +48,7 @@ def make_picture(example: Example, *, models: Sequence[str], methods: Sequence[s
     """Draw the maps of an example."""
     return Picture(
         example.name,
+        example.credit,
         None if example.photo is None else _uri(example.photo),
         tuple((model, tuple(_tile(example, model, method) for method in methods)) for model in models),
     )
