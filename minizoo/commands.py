@@ -34,7 +34,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             "--minutes", type=float, default=0, help="stop after this long (default: when done)"
         )
     for command in (train, transfer, scores, package):
-        command.add_argument("--steps", type=int, default=4000, help="of every training (default 4000)")
+        command.add_argument("--steps", type=int, default=3500, help="of every training (default 3500)")
         command.add_argument("--readout-steps", type=int, default=320, help="of every readout (default 320)")
         command.add_argument(
             "--linear", action="store_true", help="the control: no ReLU at the end of the code"

@@ -11,12 +11,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from minizoo import labels, store
 from minizoo.dataset import Views, open_views, write_views
 from minizoo.errors import MinizooError, SpoiltViewError
 from minizoo.losses import TASKS
+from minizoo.networks import INPUT
 from minizoo.paths import CACHE, check_disk
 
 __all__ = ["LEARNING", "arrays", "label_shard", "prepare"]
@@ -60,16 +62,21 @@ def prepare(
     digests = [hashlib.sha256(code.encode() + path.read_bytes()).hexdigest() for path in found]
     folders = [LEARNING / "labels" / f"{p.stem}-{d[:12]}" for p, d in zip(found, digests, strict=True)]
     whole = LEARNING / "views" / f"{split}-{hashlib.sha256(''.join(digests).encode()).hexdigest()[:12]}"
-    if (whole / "views.json").exists():
-        return open_views(whole)
-    missing = [row for row in zip(found, folders, strict=True) if not (row[1] / "views.json").exists()]
+    # One process labels, the others wait for it.
+    with filelock.FileLock(LEARNING / "labels.lock"):
+        if not (whole / "views.json").exists():
+            _label(list(zip(found, folders, strict=True)), recipe, workers, say)
+            _join([open_views(folder) for folder in folders], whole)
+    return open_views(whole)
+
+
+def _label(shards: list[tuple[Path, Path]], recipe: str, workers: int, say: Callable[[str], None]) -> None:
+    missing = [(path, folder) for path, folder in shards if not (folder / "views.json").exists()]
     # Spawned, since forking a process that runs torch's threads may hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = {pool.submit(label_shard, path, folder, recipe): path for path, folder in missing}
         for job in as_completed(jobs):
             say(f"labels of {jobs[job].stem}: {job.result()} views")
-    _join([open_views(folder) for folder in folders], whole)
-    return open_views(whole)
 
 
 def label_shard(path: Path, folder: Path, recipe: str) -> int:
@@ -81,7 +88,7 @@ def label_shard(path: Path, folder: Path, recipe: str) -> int:
     write_views(
         folder,
         names=[view.name for view in views],
-        pictures=np.stack([view.picture for view in views]),
+        pictures=np.stack([_enlarged(view.picture) for view in views]),
         labels={name: np.stack([row[name] for row in made]) for name in made[0]},
         digest=folder.name,
     )
@@ -109,6 +116,12 @@ def arrays(view: store.View) -> dict[str, np.ndarray]:
             kind = np.float32 if task.target in _EXACT else np.float16
             found[task.target] = np.moveaxis(known, -1, 0).astype(kind)
     return found
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """Repeat the pixels of the trial recipe's smaller views: the networks have one input size."""
+    factor = INPUT // len(picture)
+    return picture.repeat(factor, 0).repeat(factor, 1)
 
 
 def _join(parts: Sequence[Views], folder: Path) -> None:

@@ -125,7 +125,8 @@ def test_scratch_learns_with_the_same_budget():
 # -- the whole, on analytic rooms in shards
 
 
-def _shard(folder, name, rooms, seed):
+def write_shard(folder, name, rooms, seed, *, recipe="test", step=1):
+    """Write a building of analytic rooms; `step` 2 halves the views, as the trial recipe does."""
     rng = np.random.default_rng(seed)
     entries, members = [], {}
     for index in range(rooms):
@@ -140,7 +141,8 @@ def _shard(folder, name, rooms, seed):
                 np.uint8
             )
             view = f"r{index:02d}v{number}"
-            packed = store.view_bytes(picture, depth, normal, instance, quality=90)
+            passes = [a[::step, ::step] for a in (picture, depth, normal, instance)]
+            packed = store.view_bytes(*passes, quality=90)
             members[view] = store.unpack_view(packed, view)
             camera = {
                 "location": at,
@@ -154,7 +156,7 @@ def _shard(folder, name, rooms, seed):
         things = [{"item": kind, "kind": kind, "cls": kind} for kind in kinds]
         entries.append({"place": "office", "size": size, "instances": things, "views": views})
     split = name.split("-")[0]
-    head = {"recipe": "test", "building": name, "split": split, "size": 128, "rooms": entries}
+    head = {"recipe": recipe, "building": name, "split": split, "size": 128 // step, "rooms": entries}
     store.pack(folder / f"{name}.zip", head, members)
 
 
@@ -163,7 +165,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learning")
     buildings = {"train-000": 4, "train-001": 2, "val-000": 2, "transfer-000": 3, "test-000": 2}
     for seed, (name, rooms) in enumerate(buildings.items()):
-        _shard(folder / "shards", name, rooms, seed)
+        write_shard(folder / "shards", name, rooms, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minizoo.labelled.LEARNING", folder / "learning")
         yield Workplace(
@@ -222,7 +224,7 @@ def test_shipped_weights_give_the_codes_of_the_trained_encoder(place):
 
 def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
     before = place.views("test")
-    _shard(place.shards, "test-001", 1, 99)
+    write_shard(place.shards, "test-001", 1, 99)
     try:
         said = []
         after = prepare(place.shards, "test", recipe="test", say=said.append)
