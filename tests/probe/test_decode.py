@@ -300,7 +300,7 @@ def test_postscript_is_never_opened():
 
 
 @pytest.mark.parametrize("kind", KEPT)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_gives_a_reason_or_all_its_pixels(kind, share):
     data = of_kind(kind)
@@ -314,7 +314,7 @@ def test_a_truncated_file_gives_a_reason_or_all_its_pixels(kind, share):
 
 
 @pytest.mark.parametrize("kind", KEPT)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     places=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1)
 )
