@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from modelatlas.errors import InputError
-from modelatlas.evaluation.metrics import average_ranks, spearman
+from modelatlas.evaluation.metrics import average_ranks, number_or_null, spearman
 from modelatlas.evaluation.names import match_names
 from modelatlas.evaluation.transfers import TransferTable
 from modelatlas.evaluation.trees import TreeAgreement, compare_trees, group_purity, pearson
@@ -73,24 +73,24 @@ class Comparison:
         return {
             "models": models,
             "pairs": models * (models - 1) // 2,
-            "pearson": _number(self.pearson),
-            "spearman": _number(self.spearman),
+            "pearson": number_or_null(self.pearson),
+            "spearman": number_or_null(self.spearman),
             "mantel": {
                 "permutations": self.permutations,
-                "pearson_p": _number(self.mantel_pearson_p),
-                "spearman_p": _number(self.mantel_spearman_p),
+                "pearson_p": number_or_null(self.mantel_pearson_p),
+                "spearman_p": number_or_null(self.mantel_spearman_p),
             },
             "top_sources": {str(k): value for k, value in enumerate(self.top_sources, start=1)},
             "trees": {
                 "linkage": self.first_tree.method,
-                "cophenetic_correlation": _number(self.trees.cophenetic_correlation),
-                "bakers_gamma": _number(self.trees.bakers_gamma),
+                "cophenetic_correlation": number_or_null(self.trees.cophenetic_correlation),
+                "bakers_gamma": number_or_null(self.trees.bakers_gamma),
                 "robinson_foulds": self.trees.robinson_foulds,
-                "robinson_foulds_share": _number(self.trees.robinson_foulds_share),
+                "robinson_foulds_share": number_or_null(self.trees.robinson_foulds_share),
             },
             "group_purity": None
             if self.purity is None
-            else dict(zip(("first", "second"), map(_number, self.purity), strict=True)),
+            else dict(zip(("first", "second"), map(number_or_null, self.purity), strict=True)),
             "only_in": dict(zip(("first", "second"), map(list, self.only_in), strict=True)),
         }
 
@@ -212,12 +212,15 @@ def _ranks(values: Float64[np.ndarray, "model model"]) -> Float64[np.ndarray, "m
 
 
 def _top_agreement(first: Affinity, second: Affinity) -> tuple[float, ...]:
-    shares = []
+    common = np.zeros(len(first.models) - 1)
     for target in first.models:
-        a, b = (rank(matrix, target).source.tolist() for matrix in (first, second))
-        shares.append([len(set(a[:k]) & set(b[:k])) / k for k in range(1, len(a) + 1)])
-    return tuple(float(share) for share in np.mean(shares, axis=0))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+        ours, theirs = (
+            {source: place for place, source in enumerate(rank(matrix, target).source)}
+            for matrix in (first, second)
+        )
+        # A source is among the best K of both from K = its worse place on.
+        common += np.cumsum(
+            np.bincount([max(place, theirs[source]) for source, place in ours.items()], minlength=len(common))
+        )
+    k = np.arange(1, len(common) + 1)
+    return tuple(float(share) for share in common / k / len(first.models))

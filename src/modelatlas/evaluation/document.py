@@ -1,12 +1,11 @@
 """An evaluation as the JSON document of contract.md; what is undefined is null."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from modelatlas.evaluation.metrics import Scores
+from modelatlas.evaluation.metrics import Scores, number_or_null
 from modelatlas.evaluation.prediction import Evaluation
 from modelatlas.evaluation.resampling import interval
 
@@ -21,17 +20,17 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         "targets": len(evaluation.measured.targets),
         "sources": len(evaluation.measured.sources),
         "relevant": evaluation.relevant,
-        "spearman": _number(means["spearman"]),
-        "spearman_with_self": _number(means["spearman_with_self"]),
+        "spearman": number_or_null(means["spearman"]),
+        "spearman_with_self": number_or_null(means["spearman_with_self"]),
         "precision_at": _by_k(means["precision"], most),
         "recall_at": _by_k(means["recall"], most),
-        "random_precision": _number(evaluation.random_precision),
+        "random_precision": number_or_null(evaluation.random_precision),
         "fixed_list": {
-            "spearman": _number(evaluation.fixed_list.means()["spearman"]),
+            "spearman": number_or_null(evaluation.fixed_list.means()["spearman"]),
             "precision_at": _by_k(evaluation.fixed_list.means()["precision"], most),
         },
         "per_target": {
-            target: {"spearman": _number(scores.spearman[row]), "precision_at_5": _at(scores, row, 5)}
+            target: {"spearman": number_or_null(scores.spearman[row]), "precision_at_5": _at(scores, row, 5)}
             for row, target in enumerate(evaluation.measured.targets)
         },
         "ignored": {side: list(names) for side, names in evaluation.ignored.items()},
@@ -40,7 +39,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         out["noise_ceiling"] = _summary(evaluation.noise_ceiling, most)
     if evaluation.against is not None:
         out["against"] = {
-            name: {part: _number(value) for part, value in asdict(gap).items()}
+            name: {part: number_or_null(value) for part, value in asdict(gap).items()}
             for name, gap in evaluation.against.items()
         }
     return out
@@ -56,18 +55,19 @@ def details(evaluation: Evaluation) -> dict[str, Any]:
     }
     ends = interval(np.stack(list(columns.values()), axis=1), draws=evaluation.draws, seed=evaluation.seed)
     return {
-        "kendall": _number(scores.means()["kendall"]),
-        "best_source_rank": _number(scores.means()["best_rank"]),
-        "regret": _number(scores.means()["regret"]),
+        "kendall": number_or_null(scores.means()["kendall"]),
+        "best_source_rank": number_or_null(scores.means()["best_rank"]),
+        "regret": number_or_null(scores.means()["regret"]),
         "interval_95": {
-            name: [_number(low), _number(high)] for name, low, high in zip(columns, *ends, strict=True)
+            name: [number_or_null(low), number_or_null(high)]
+            for name, low, high in zip(columns, *ends, strict=True)
         },
         "oracle": _summary(evaluation.oracle, most),
         "fixed_list": _summary(evaluation.fixed_list, most),
         "per_target": {
             target: {
                 "candidates": int(scores.candidates[row]),
-                **{name: _number(getattr(scores, name)[row]) for name in _MEANS},
+                **{name: number_or_null(getattr(scores, name)[row]) for name in _MEANS},
                 "precision_at": _by_k(scores.precision[row], most),
             }
             for row, target in enumerate(evaluation.measured.targets)
@@ -81,20 +81,15 @@ _MEANS = ("spearman", "spearman_with_self", "kendall", "best_rank", "regret")
 def _summary(scores: Scores, most: int) -> dict[str, Any]:
     means = scores.means()
     return {
-        **{name: _number(means[name]) for name in _MEANS},
+        **{name: number_or_null(means[name]) for name in _MEANS},
         "precision_at": _by_k(means["precision"], most),
         "recall_at": _by_k(means["recall"], most),
     }
 
 
 def _by_k(values: np.ndarray, most: int) -> dict[str, float | None]:
-    return {str(k): _number(values[k - 1]) for k in range(1, most + 1)}
+    return {str(k): number_or_null(values[k - 1]) for k in range(1, most + 1)}
 
 
 def _at(scores: Scores, row: int, k: int) -> float | None:
-    return _number(scores.precision[row, k - 1]) if k <= scores.precision.shape[1] else None
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return number_or_null(scores.precision[row, k - 1]) if k <= scores.precision.shape[1] else None

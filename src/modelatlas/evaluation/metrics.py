@@ -18,7 +18,16 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 from scipy import stats
 
-__all__ = ["RELEVANT", "Scores", "average_ranks", "mean_defined", "oracle_scores", "score", "spearman"]
+__all__ = [
+    "RELEVANT",
+    "Scores",
+    "average_ranks",
+    "mean_defined",
+    "number_or_null",
+    "oracle_scores",
+    "score",
+    "spearman",
+]
 
 RELEVANT: Final = 5
 """Sources that count as relevant for a target, as in the paper."""
@@ -63,6 +72,11 @@ def mean_defined(values: Float64[np.ndarray, "target *quantity"]) -> Float64[np.
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0))
+
+
+def number_or_null(value: float | Float64[np.ndarray, ""]) -> float | None:
+    """As JSON has it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
 
 
 def score(

@@ -203,20 +203,20 @@ def _read_long(
         if pair in chosen:
             raise InputError(f"{path}: row {number}: {pair[0]!r} with {pair[1]!r} stands twice: keep one row")
         chosen[pair] = _number(path, number, row[affinity], *pair)
+    return TransferTable.from_pairs(_one_set(path, pairs, training_set), origin=_title(path, training_set))
+
+
+def _one_set(
+    path: Path, pairs: Mapping[str, dict[tuple[str, str], float]], training_set: str | None
+) -> dict[tuple[str, str], float]:
     if not pairs:
         raise InputError(f"{path}: a header and no rows: add one for each source and target")
-    if training_set is not None:
-        if training_set not in pairs:
-            raise InputError(
-                f"{path}: no row of the training set {training_set!r}: choose one of {', '.join(pairs)}"
-            )
-        pairs = {training_set: pairs[training_set]}
-    if len(pairs) > 1:
-        raise InputError(
-            f"{path}: several training sets ({', '.join(pairs)}): choose one with --training-set"
-        )
-    ((_, only),) = pairs.items()
-    return TransferTable.from_pairs(only, origin=_title(path, training_set))
+    known = ", ".join(pairs)
+    if training_set is not None and training_set not in pairs:
+        raise InputError(f"{path}: no row of the training set {training_set!r}: choose one of {known}")
+    if training_set is None and len(pairs) > 1:
+        raise InputError(f"{path}: several training sets ({known}): choose one with --training-set")
+    return pairs[training_set] if training_set is not None else next(iter(pairs.values()))
 
 
 def _read_square(path: Path, columns: list[str], rows: Iterator[tuple[int, list[str]]]) -> TransferTable:
