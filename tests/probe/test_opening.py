@@ -139,6 +139,10 @@ def test_what_is_no_probe(tmp_path, pictures, draw):
         open_probe(tmp_path / "absent")
     with pytest.raises(InputError, match="no folder, manifest"):
         open_probe(Path("noise"))  # a path is never a built-in name
+    with pytest.raises(InputError, match="the probe has no name"):
+        open_probe("")
+    with pytest.raises(InputError, match="the probe cannot be read"):
+        open_probe("x" * 300)
     with pytest.raises(InputError, match="0 images were asked for"):
         open_probe(pictures, images=0)
     with pytest.raises(InputError, match="neither a folder of pictures nor a manifest"):

@@ -63,14 +63,20 @@ def open_probe(
     """
     if images is not None and images < 1:
         raise InputError(f"{images} images were asked for; a probe needs at least 1")
+    if probe == "":
+        raise InputError("the probe has no name: give a folder, a manifest or a built-in probe")
     report = progress or (lambda stage, done, total: None)
     if isinstance(probe, str) and probe in builtin_probes():
         folder = builtin_folder(probe, progress=report)
         return _from_manifest(folder / "manifest.json", images=images, seed=seed, progress=report)
     path = Path(probe).absolute()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: the probe cannot be read ({error.strerror or error})") from error
+    if is_folder:
         return _from_folder(path, images=images, seed=seed, progress=report)
-    if path.is_file():
+    if is_file:
         return _from_manifest(path, images=images, seed=None, progress=report)
     close = difflib.get_close_matches(str(probe), builtin_probes(), n=1)
     raise InputError(
