@@ -21,7 +21,7 @@ from minizoo.losses import TASKS
 from minizoo.networks import INPUT
 from minizoo.paths import CACHE, check_disk
 
-__all__ = ["LEARNING", "arrays", "label_shard", "prepare"]
+__all__ = ["LEARNING", "NothingRenderedError", "arrays", "finished", "label_shard", "prepare"]
 
 LEARNING = CACHE / "learning"
 _COLOUR_SIDE = 32
@@ -38,8 +38,28 @@ class NothingRenderedError(MinizooError):
         )
 
 
+def finished(shards: Path, split: str) -> list[str]:
+    """Name the buildings of a split that have a shard.
+
+    Raises
+    ------
+    NothingRenderedError
+        There is none.
+    """
+    found = sorted(path.stem for path in shards.glob(f"{split}-*.zip"))
+    if not found:
+        raise NothingRenderedError(split, shards)
+    return found
+
+
 def prepare(
-    shards: Path, split: str, *, recipe: str, workers: int = 2, say: Callable[[str], None] = lambda _: None
+    shards: Path,
+    split: str,
+    buildings: Sequence[str],
+    *,
+    recipe: str,
+    workers: int = 2,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Views:
     """Open a split, computing what labels it lacks.
 
@@ -47,16 +67,18 @@ def prepare(
     ----------
     shards
         Folder of the buildings' zips.
+    buildings
+        Which of them, in this order.
     recipe
         The views' recipe; shards of another are refused.
 
     Raises
     ------
-    NothingRenderedError, SpoiltViewError, RecipeChangedError
+    SpoiltViewError, RecipeChangedError
     """
-    found = sorted(shards.glob(f"{split}-*.zip"))
-    if not found:
-        raise NothingRenderedError(split, shards)
+    found = [shards / f"{name}.zip" for name in buildings]
+    if gone := [path for path in found if not path.exists()]:
+        raise SpoiltViewError(gone[0], "is gone, though trainings have begun with it")
     check_disk(LEARNING)
     code = _code()
     digests = [hashlib.sha256(code.encode() + path.read_bytes()).hexdigest() for path in found]

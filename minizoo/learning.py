@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from minizoo.dataset import Views
 from minizoo.errors import MinizooError, RecipeChangedError
-from minizoo.labelled import LEARNING, prepare
+from minizoo.labelled import LEARNING, finished, prepare
 from minizoo.losses import BY_NAME, TARGETS, TASKS, Goal
 from minizoo.networks import Encoder, build_encoder, fold_luma, quiet_units
 from minizoo.paths import write_bytes
@@ -84,8 +84,19 @@ class Workplace:
         return self.root / f"{self.course.bottleneck}-{self.recipe}"
 
     def views(self, part: str) -> Views:
-        """Open (and label, where needed) the views of a part."""
-        return prepare(self.shards, self.splits[part], recipe=self.recipe, say=self.say)
+        """Open (and label, where needed) the views of a part.
+
+        The first call settles which buildings are used, for all parts: tasks that are trained while rendering
+        goes on would otherwise learn from different views. Move the folder away to take in new ones.
+        """
+        path = self.folder / "buildings.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / "buildings.lock"):
+            if not path.exists():
+                settled = {name: finished(self.shards, split) for name, split in self.splits.items()}
+                write_bytes(path, json.dumps(settled, indent=1).encode())
+        names = json.loads(path.read_text())[part]
+        return prepare(self.shards, self.splits[part], names, recipe=self.recipe, say=self.say)
 
     @cached_property
     def split(self) -> Split:

@@ -9,6 +9,8 @@ answer, and gives the win rates of the transfers. Deviations from Taskonomy:
   near zero is the best answer that a short training finds;
 - classes of pixels are weighed by share ** -1/2, normalised to a mean of 1 over pixels and cut at 5; colours
   seen in less than RARE of the pixels count as the nearest one that is not rare;
+- classes and shares of the whole picture are judged by the Kullback-Leibler divergence, cross-entropy less
+  the target's own entropy (a class is smoothed by SMOOTHING), so that a perfect answer has the loss 0;
 - segments are learned as an embedding, by pairs of pixels (Fathi et al. 2017, as in Taskonomy): with the
   similarity s = 2 / (1 + exp(|a - b|^2)), cross-entropy of "same segment", both kinds of pairs weighing half.
 """
@@ -31,6 +33,7 @@ __all__ = ["BY_NAME", "GROUPS", "TARGETS", "TASKS", "Goal", "Task", "mirror", "s
 GROUPS = ("2D", "3D", "geometric", "semantic")
 BALANCE = 2.0
 RARE = 1e-3
+SMOOTHING = 0.1
 PIXELS = 256  # drawn per image for the pairs of a segment embedding
 EMBEDDING = 16
 
@@ -226,7 +229,7 @@ class Goal:
         if judge == "pairs":
             return _pairs(answer, target, generator)
         if judge == "shares":
-            return -(target * F.log_softmax(answer, 1)).sum(1)
+            return F.kl_div(F.log_softmax(answer, 1), target, reduction="none").sum(1)
         if judge == "classes":
             return self._classes(answer, target)
         valid = torch.isfinite(target)
@@ -238,14 +241,12 @@ class Goal:
         return (error * weight).flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)
 
     def _classes(self, answer: Tensor, target: Tensor) -> Tensor:
-        smoothing = 0.0 if self.task.side else 0.1
-        weights = answer.new_tensor(self.weights) if self.task.side else None
-        loss = F.cross_entropy(
-            answer, target, weight=weights, ignore_index=-1, reduction="none", label_smoothing=smoothing
-        )
-        return (
-            loss.flatten(1).sum(1) / (target >= 0).flatten(1).sum(1).clamp(min=1) if self.task.side else loss
-        )
+        if not self.task.side:
+            smooth = F.one_hot(target, self.outputs) * (1 - SMOOTHING) + SMOOTHING / self.outputs
+            return F.kl_div(F.log_softmax(answer, 1), smooth, reduction="none").sum(1)
+        weights = answer.new_tensor(self.weights)
+        loss = F.cross_entropy(answer, target, weight=weights, ignore_index=-1, reduction="none")
+        return loss.flatten(1).sum(1) / (target >= 0).flatten(1).sum(1).clamp(min=1)
 
     def describe(self) -> Mapping[str, object]:
         """Everything that was fitted, as JSON-able data."""

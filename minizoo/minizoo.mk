@@ -5,6 +5,7 @@ MINIZOO_VENV := .cache/minizoo/venv
 MINIZOO := $(MINIZOO_VENV)/bin/python -m minizoo
 MINIZOO_WORKERS ?= 2
 
+.PHONY: minizoo-train minizoo-transfer minizoo-package
 .PHONY: minizoo-setup minizoo-render minizoo-status minizoo-sheets minizoo-tiny minizoo-commit
 
 $(MINIZOO_VENV)/.done: minizoo/requirements.txt
@@ -33,3 +34,14 @@ minizoo-tiny: minizoo-setup
 minizoo-commit: minizoo-status
 	git add minizoo/views/*.zip
 	git diff --cached --quiet -- minizoo/views || git commit -q -m "minizoo: add finished buildings" -- minizoo/views
+
+# Learning needs the library's environment, not the renderer's. Each goes on from wherever it was stopped.
+minizoo-train: $(VENV)/.dev
+	nice -n 15 $(BIN)/python -m minizoo train --minutes 95
+
+minizoo-transfer: $(VENV)/.dev
+	nice -n 15 $(BIN)/python -m minizoo transfer --minutes 95
+
+minizoo-package: $(VENV)/.dev
+	$(BIN)/python -m minizoo scores
+	$(BIN)/python -m minizoo package

@@ -13,8 +13,8 @@ from flat_world import flat_world
 pytest.importorskip("skimage", reason="labels need scikit-image")
 
 from minizoo.dataset import Views
-from minizoo.errors import RecipeChangedError
-from minizoo.labelled import NothingRenderedError, label_shard, prepare
+from minizoo.errors import RecipeChangedError, SpoiltViewError
+from minizoo.labelled import NothingRenderedError, finished, label_shard, prepare
 from minizoo.learning import NotTrainedError, Workplace
 from minizoo.losses import BY_NAME, TARGETS, Goal
 from minizoo.networks import CODE, Encoder, build_encoder
@@ -227,11 +227,14 @@ def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
     write_shard(place.shards, "test-001", 1, 99)
     try:
         said = []
-        after = prepare(place.shards, "test", recipe="test", say=said.append)
+        names = finished(place.shards, "test")
+        assert names == ["test-000", "test-001"]
+        after = prepare(place.shards, "test", names, recipe="test", say=said.append)
         assert said == ["labels of test-001: 2 views"]
         assert after.names[: len(before)] == before.names
         assert after.digest != before.digest
         np.testing.assert_array_equal(after.labels["edge3d"][: len(before)], before.labels["edge3d"])
+        assert place.views("test").digest == before.digest  # settled when the first training began
     finally:
         (place.shards / "test-001.zip").unlink()
 
@@ -240,7 +243,9 @@ def test_views_of_another_recipe_are_refused(place):
     with pytest.raises(RecipeChangedError, match="made by recipe test, this code makes other"):
         label_shard(place.shards / "test-000.zip", place.root / "elsewhere", "other")
     with pytest.raises(NothingRenderedError, match="no finished building of the split probe"):
-        prepare(place.shards, "probe", recipe="test")
+        finished(place.shards, "probe")
+    with pytest.raises(SpoiltViewError, match=r"test-009\.zip: is gone"):
+        prepare(place.shards, "test", ["test-000", "test-009"], recipe="test")
 
 
 def test_a_transfer_made_with_other_weights_is_refused(place):
