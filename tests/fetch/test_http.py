@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from modelatlas.errors import FetchError
 from modelatlas.fetch import download
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is fetched over http:UserWarning")  # it is, on purpose
+
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -149,6 +151,12 @@ def test_only_https_is_asked(origin, tmp_path):
     with pytest.raises(FetchError, match="only https"):
         download("file:///etc/hostname", tmp_path / "x", max_bytes=10, allow_http=True)
     assert origin.ranges == []
+
+
+def test_http_is_warned_of(origin, tmp_path):
+    origin.content = CONTENT
+    with pytest.warns(UserWarning, match="anybody on the way can change it"):
+        get(origin, tmp_path / "weights.bin")
 
 
 def test_https_never_leads_to_http():

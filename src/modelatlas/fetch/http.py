@@ -7,20 +7,22 @@ checksum, the one of the first download is recorded in the cache and must hold e
 """
 
 import http.client
-import json
 import os
 import shutil
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
-from modelatlas._ids import file_digest, fingerprint
+from modelatlas._ids import file_digest
 from modelatlas.errors import FetchError
-from modelatlas.fetch.cache import cache_folder, cache_lock
+from modelatlas.fetch.cache import cache_lock
+from modelatlas.fetch.checksums import recorded, verify
 
 __all__ = ["Progress", "download", "install_file"]
 
@@ -73,7 +75,7 @@ def download(
     resume
         Go on from `<dest>.part` if there is one.
     allow_http
-        For origins that offer no https; without it only https is accepted.
+        For origins that offer no https (a warning is given); without it only https is accepted.
     timeout
         Seconds without a byte after which the connection counts as broken.
 
@@ -90,26 +92,17 @@ def download(
     scheme = urlsplit(url).scheme
     if scheme != "https" and not (scheme == "http" and allow_http):
         raise FetchError(f"{url}: only https addresses are fetched; nothing was downloaded")
+    if scheme == "http":
+        warnings.warn(f"{url} is fetched over http: anybody on the way can change it", stacklevel=2)
     with cache_lock("http", url):
-        expected = sha256 or _recorded(url)
+        expected = sha256 or recorded(url)
         if dest.is_file() and expected is not None and file_digest(dest) == expected.lower():
             return dest
         part = dest.with_name(dest.name + ".part")
-        try:
-            dest.parent.mkdir(parents=True, exist_ok=True)
+        with _put_in_place(url, part, dest, sha256=sha256):
             if not resume:
                 _discard(part)
             _transfer_with_retries(url, part, max_bytes=max_bytes, progress=progress, timeout=timeout)
-            _check(url, part, expected, stated=sha256 is not None)
-            if expected is None:
-                _record(url, part)
-            os.replace(part, dest)  # noqa: PTH105
-        except OSError as error:
-            raise FetchError(
-                f"{url}: cannot write {part} ({error.strerror or error}); free space or choose another "
-                "folder (MODELATLAS_CACHE), then run again: the download goes on where it stopped"
-            ) from error
-        _validator_file(part).unlink(missing_ok=True)
     return dest
 
 
@@ -127,16 +120,31 @@ def install_file(file: Path, url: str, dest: Path) -> Path:
     """
     if not file.is_file():
         raise FetchError(f"{file}: there is no such file; name the one that was downloaded by hand")
-    with cache_lock("http", url):
-        part = dest.with_name(dest.name + ".part")
-        dest.parent.mkdir(parents=True, exist_ok=True)
+    part = dest.with_name(dest.name + ".part")
+    with cache_lock("http", url), _put_in_place(url, part, dest, sha256=None):
+        _discard(part)
         shutil.copyfile(file, part)
-        expected = _recorded(url)
-        _check(url, part, expected, stated=False)
-        if expected is None:
-            _record(url, part)
-        os.replace(part, dest)  # noqa: PTH105
     return dest
+
+
+@contextmanager
+def _put_in_place(url: str, part: Path, dest: Path, *, sha256: str | None) -> Iterator[None]:
+    """Check what the body wrote to `part`, then rename it; what is wrong is removed, what broke off stays."""
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        yield
+        try:
+            verify(url, part, sha256=sha256)
+        except FetchError:
+            _discard(part)
+            raise
+        os.replace(part, dest)  # noqa: PTH105
+        _discard(part)
+    except OSError as error:
+        raise FetchError(
+            f"{url}: cannot write {part} ({error.strerror or error}); free space or choose another folder "
+            "(MODELATLAS_CACHE), then run again: a download goes on where it stopped"
+        ) from error
 
 
 def _transfer_with_retries(url: str, part: Path, **options: Any) -> None:
@@ -228,17 +236,6 @@ def _refuse_large(url: str, size: int, max_bytes: int) -> None:
         )
 
 
-def _check(url: str, part: Path, expected: str | None, *, stated: bool) -> None:
-    digest = file_digest(part)
-    if expected is not None and digest != expected.lower():
-        _discard(part)
-        whose = "stated by its card" if stated else "recorded at the first download"
-        raise FetchError(
-            f"{url}: SHA-256 is {digest}, not {expected.lower()} as {whose}: the file has changed at its "
-            "origin or was damaged on the way; it was removed. Run again; if it stays so, it needs a new card"
-        )
-
-
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _validator_file(part).unlink(missing_ok=True)
@@ -249,24 +246,6 @@ def _by_hand() -> str:
         "check the network and proxy and run again, or get the file by hand and name it with "
         "`zoo fetch NAME --from FILE`"
     )
-
-
-def _record_file(url: str) -> Path:
-    return cache_folder("checksums") / f"{fingerprint(url)[:32]}.json"
-
-
-def _recorded(url: str) -> str | None:
-    path = _record_file(url)
-    return str(json.loads(path.read_text(encoding="utf-8"))["sha256"]) if path.is_file() else None
-
-
-def _record(url: str, part: Path) -> None:
-    path = _record_file(url)
-    beside = path.with_suffix(".tmp")
-    beside.write_text(
-        json.dumps({"url": url, "sha256": file_digest(part), "bytes": part.stat().st_size}), encoding="utf-8"
-    )
-    os.replace(beside, path)  # noqa: PTH105
 
 
 def _validator_file(part: Path) -> Path:
