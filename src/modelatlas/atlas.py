@@ -199,8 +199,17 @@ class Atlas:
         ends = ends[ends["target"] == target][["source", "low", "high"]]
         return best.merge(ends, on="source", how="left", validate="one_to_one")
 
-    def maps(self, name: str) -> dict[str, Float16[np.ndarray, "image row column"]]:
+    def maps(
+        self, name: str, *, first: int | None = None
+    ) -> dict[str, Float16[np.ndarray, "image row column"]]:
         """Read the maps of a model, the ones that its affinity was computed from.
+
+        Parameters
+        ----------
+        name
+            Of a charted model.
+        first
+            Only of that many images, from the first on; of all by default.
 
         Returns
         -------
@@ -214,11 +223,12 @@ class Atlas:
             Maps are missing or damaged.
         """
         reader, count = MapReader(self.path, model_key(self._charted(name))), len(self.images())
+        stop = count if first is None else min(first, count)
         found = {}
         for method in self.methods:
-            maps = reader.maps(method, 0, count)
-            (alive,) = dead_maps(reader.norms(method, count)[None])
-            found[method] = np.where(alive[:, None, None], maps, np.float16(0))
+            (alive,) = dead_maps(reader.norms(method, count)[None])  # dead is judged against all images
+            maps = reader.maps(method, 0, stop)
+            found[method] = np.where(alive[:stop, None, None], maps, np.float16(0))
         return found
 
     @cached_property

@@ -172,7 +172,7 @@ def test_scale_of_a_tight_saliency_matrix() -> None:
     assert (scale.low, scale.high, scale.diverging) == (0.4, 0.9, False)
 
 
-def test_signed_maps_are_red_for_and_blue_against() -> None:
+def test_signed_maps_are_red_above_and_blue_below_zero() -> None:
     values = np.zeros((16, 16))
     values[:, :8], values[:, 8:] = -1, 1
     picture = draw_map(values, signed=True, side=16)

@@ -184,6 +184,8 @@ def test_unknown_image_model_or_file_kind_is_named(five: Atlas, tmp_path: Path) 
         draw_maps(five, models=five.names[:1], images=["8"], out=tmp_path / "a.png")
     with pytest.raises(InputError, match="no model 'nobody'"):
         draw_maps(five, models=["nobody"], images=["0"], out=tmp_path / "a.png")
+    with pytest.raises(InputError, match="at least one model"):
+        draw_maps(five, models=[], images=["0"], out=tmp_path / "a.png")
     with pytest.raises(InputError, match=r"ends in \.png"):
         draw_maps(five, models=five.names[:1], images=["0"], out=tmp_path / "a.tiff")
     assert list(tmp_path.iterdir()) == []

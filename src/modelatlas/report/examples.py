@@ -49,7 +49,7 @@ def examples(atlas: Atlas, images: Sequence[str], models: Sequence[str]) -> list
         No such image or model; near names are offered.
     """
     places = [_place(atlas, image) for image in images]
-    maps = {model: atlas.maps(model) for model in models}
+    maps = {model: atlas.maps(model, first=max(places) + 1) for model in models}
     return [_example(atlas, place, maps) for place in places]
 
 
@@ -60,11 +60,7 @@ def telling_examples(atlas: Atlas, count: int, models: Sequence[str]) -> list[Ex
     """
     places = [place for place, image in enumerate(atlas.images()) if image in atlas.thumbnails]
     places = places or list(range(min(count, len(atlas.images()))))
-    most = max(places) + 1
-    maps = {
-        model: {method: values[:most].copy() for method, values in atlas.maps(model).items()}
-        for model in models
-    }
+    maps = {model: atlas.maps(model, first=max(places) + 1) for model in models}
     candidates = [_example(atlas, place, maps) for place in places]
     best = sorted(candidates, key=lambda one: -one.living)[:count]
     return sorted(best, key=candidates.index)

@@ -77,6 +77,8 @@ def draw_maps(atlas: Atlas, *, models: Sequence[str], images: Sequence[str], out
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: maps are drawn as PNG; give a file that ends in .png")
     models, images = tuple(dict.fromkeys(models)), tuple(dict.fromkeys(images))
+    if not models or not images:
+        raise InputError("name at least one model and one image to draw")
     shown = examples(atlas, images, models)
     sheet = draw_examples(
         shown,

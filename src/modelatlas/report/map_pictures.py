@@ -1,7 +1,8 @@
 """An attribution map as a picture: colours laid over the greyed, lightened photograph.
 
 Every map is scaled by its own 99th percentile of |value|, so that a few pixels do not dim the rest. Signed
-maps take a diverging scale around 0 (red for, blue against), saliency one from white. A dead map is None.
+maps take a diverging scale around 0 (red positive, blue negative), saliency one from white. A dead map is
+None.
 """
 
 from typing import Final

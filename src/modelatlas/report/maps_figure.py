@@ -43,7 +43,7 @@ def draw_examples(
     columns = -(-len(models) // bands)
     split = [models[i : i + columns] for i in range(0, len(models), columns)]
     looks = {model: labels.style[model].look(NAME_SIZE) for model in models}
-    names = {model: wrapped(labels.text(model), TILE - 0.02, **looks[model]) for model in models}
+    names = {model: wrapped(labels.text(model), TILE - 0.06, **looks[model]) for model in models}
     line = NAME_SIZE * LEADING / 72
     heads = [max(names[model].count("\n") + 1 for model in band) * line + 0.14 for band in split]
     heads[0] = max(heads[0], TILE + 0.12)  # the photograph stands beside the first names
@@ -116,7 +116,7 @@ def _keys(
         method: is_signed(method, np.array([one.maps[model][method] for one in examples for model in models]))
         for method in methods
     }
-    for signed, words in ((False, ("0", "strong")), (True, ("against", "0", "for"))):
+    for signed, words in ((False, ("0", "strong")), (True, ("negative", "0", "positive"))):
         of = " and ".join(method_title(method) for method in methods if signs[method] == signed)
         if not of:
             continue
