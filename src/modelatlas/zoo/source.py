@@ -23,7 +23,7 @@ from modelatlas.zoo.sources.timm import TimmSource
 from modelatlas.zoo.sources.torchvision import TorchvisionSource
 from modelatlas.zoo.spec import ModelSpec
 
-__all__ = ["ENTRY_POINT_GROUP", "FetchingSource", "Source", "source_for", "sources"]
+__all__ = ["ENTRY_POINT_GROUP", "FetchingSource", "Source", "broken_sources", "source_for", "sources"]
 
 ENTRY_POINT_GROUP: Final = "modelatlas.sources"
 
@@ -97,7 +97,11 @@ def source_for(spec: ModelSpec) -> Source:
     """
     known = sources()
     if spec.source not in known:
-        raise InputError(f"{spec.text}: unknown source {spec.source!r}; known are {', '.join(sorted(known))}")
+        why = broken_sources().get(spec.source)
+        raise InputError(
+            f"{spec.text}: "
+            + (why or f"unknown source {spec.source!r}; known are {', '.join(sorted(known))}")
+        )
     source = known[spec.source]
     allowed = ("weights", "layer", "random", *source.options)
     for key in spec.options:
@@ -106,33 +110,39 @@ def source_for(spec: ModelSpec) -> Source:
     return source
 
 
-@cache
 def sources() -> dict[str, Source]:
-    """All sources by prefix: ours, then those of installed packages.
+    """All sources by prefix: ours, then those of installed packages."""
+    return dict(_discovered()[0])
 
-    Raises
-    ------
-    InputError
-        A package's source cannot be imported, is no source, or claims a prefix that is taken.
-    """
+
+def broken_sources() -> dict[str, str]:
+    """Entry points that give no source, by name, and why; they do not keep the others from working."""
+    return dict(_discovered()[1])
+
+
+@cache
+def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
     found: dict[str, Source] = {
         source.prefix: source
         for source in (PackageSource(), PythonSource(), TimmSource(), TorchvisionSource())
     }
+    broken: dict[str, str] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):
-        where = (
-            f"entry point {point.name!r} ({point.value}) of {point.dist.name if point.dist else 'a package'}"
-        )
         try:
             loaded = point.load()
             source = loaded() if isinstance(loaded, type) else loaded
-        except Exception as error:
-            raise InputError(
-                f"{where} cannot be loaded: {error!r}; repair or uninstall that package"
-            ) from error
-        if not isinstance(source, Source) or source.prefix != point.name:
-            raise InputError(f"{where} is no source named {point.name!r}; repair or uninstall that package")
-        if point.name in found:
-            raise InputError(f"{where}: the prefix {point.name!r} is taken; repair or uninstall that package")
-        found[point.name] = source
-    return found
+        except Exception as error:  # whatever a foreign package raises on import
+            why = f"cannot be loaded: {error!r}"
+        else:
+            if point.name in found:
+                why = "claims a prefix that is taken"
+            elif isinstance(source, Source) and source.prefix == point.name:
+                found[point.name] = source
+                continue
+            else:
+                why = f"is no source named {point.name!r}"
+        package = point.dist.name if point.dist else "an unknown package"
+        broken[point.name] = (
+            f"the source {point.name!r} ({point.value}) of {package} {why}; repair or uninstall that package"
+        )
+    return found, broken
