@@ -14,6 +14,9 @@ from modelatlas.errors import FetchError, InputError
 from modelatlas.evaluation import TRAINING_SETS, read_transfers, taskonomy_transfers
 from modelatlas.evaluation.taskonomy import FILES, ORIGIN, SPELLINGS, first_order, read_affinity_pickle
 
+# The server on the loopback interface has no certificate; that http is warned of is the fetch room's test.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is fetched over http:UserWarning")
+
 
 def genuine(affinities):
     """Pickle a dict of NumPy floats as the authors did: protocol 3, by the old name of NumPy's module."""

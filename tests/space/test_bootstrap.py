@@ -102,7 +102,7 @@ def test_impossible_requests_are_refused():
     with pytest.raises(InputError, match="at least 100"):
         AffinityAccumulator(["a", "b"], bootstrap=5)
     with pytest.raises(InputError, match="no interval of level 95"):
-        accumulated(v).interval(95)
+        accumulated(v).interval(95.0)
     with pytest.raises(InputError, match="from 0 replicates"):
         accumulated(v, bootstrap=0).interval()
     with pytest.raises(EmptyOverlapError):

@@ -12,7 +12,6 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -47,7 +46,7 @@ class TransferTable:
         self.values.flags.writeable = False
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, *, origin: str) -> Self:
+    def from_frame(cls, frame: pd.DataFrame, *, origin: str) -> "TransferTable":
         """Of a DataFrame with sources as index and targets as columns; NaN where a pair was not measured.
 
         Raises
@@ -68,7 +67,7 @@ class TransferTable:
     @classmethod
     def from_pairs(
         cls, pairs: Mapping[tuple[str, str], float], *, origin: str, order: Sequence[str] = ()
-    ) -> Self:
+    ) -> "TransferTable":
         """Of affinities by (source, target); names in `order` first, the others as they come."""
         ranks = {name: place for place, name in enumerate(order)}
 
@@ -91,18 +90,18 @@ class TransferTable:
         """As a DataFrame, sources as index and targets as columns."""
         return pd.DataFrame(self.values.copy(), index=list(self.sources), columns=list(self.targets))
 
-    def select(self, sources: Sequence[str], targets: Sequence[str]) -> Self:
+    def select(self, sources: Sequence[str], targets: Sequence[str]) -> "TransferTable":
         """Rows and columns of these names, in this order."""
         rows, columns = ({name: k for k, name in enumerate(names)} for names in (self.sources, self.targets))
         index = np.ix_([rows[name] for name in sources], [columns[name] for name in targets])
         return type(self)(self.origin, tuple(sources), tuple(targets), self.values[index])
 
-    def without(self, names: Collection[str]) -> Self:
+    def without(self, names: Collection[str]) -> "TransferTable":
         """All but these names, as sources and as targets."""
         kept = ([name for name in side if name not in names] for side in (self.sources, self.targets))
         return self.select(*kept)
 
-    def renamed(self, names: Mapping[str, str]) -> Self:
+    def renamed(self, names: Mapping[str, str]) -> "TransferTable":
         """Only the names in `names`, called as it says."""
         kept = self.without(set(self.names) - set(names))
         sources, targets = (tuple(names[name] for name in side) for side in (kept.sources, kept.targets))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -39,7 +38,7 @@ class Affinity:
                 array.flags.writeable = False
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame) -> Self:
+    def from_frame(cls, frame: pd.DataFrame) -> "Affinity":
         """Of a square DataFrame with the same names, in the same order, as index and columns.
 
         Raises
