@@ -92,7 +92,7 @@ def test_the_search_path_is_left_as_it_was(nets):
         ("absent", InputError, "my_nets has no callable 'absent'"),
         ("number", InputError, "my_nets has no callable 'number'"),
         ("small?size=big", InputError, "size=big is no number of pixels"),
-        ("small?layer=9", InputError, "no layer '9' in it; `modelatlas zoo layers"),
+        ("small?layer=9", InputError, "no layer '9' in it; `modelatlas zoo layers 'python:my_nets:small'`"),
     ],
 )
 def test_what_goes_wrong_is_named(nets, factory, error, message):

@@ -127,7 +127,7 @@ def fetch_weights(
 
 
 def architecture(spec: ModelSpec | str, *, trust_code: bool = False) -> tuple[ModelCard, nn.Module]:
-    """Make card, parameters counted, and the network with whatever weights cost no download.
+    """Make the card, parameters counted, and the network untrained: a download only where a file states it.
 
     Raises
     ------
@@ -166,7 +166,8 @@ def _finished_card(source: Source, spec: ModelSpec, module: nn.Module) -> ModelC
     known = _with_options(source.card(spec), spec)
     if known.layer is not None and known.layer not in dict(module.named_modules()):
         raise InputError(
-            f"{spec.text}: no layer {known.layer!r} in it; `modelatlas zoo layers '{spec.text}'` lists them"
+            f"{spec.text}: no layer {known.layer!r} in it; "
+            f"`modelatlas zoo layers '{spec.source}:{spec.name}'` lists them"
         )
     counted = sum(parameter.numel() for parameter in module.parameters())
     own = getattr(module, "preprocess", None)  # how a user's factory says what its network expects

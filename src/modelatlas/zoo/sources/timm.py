@@ -46,7 +46,7 @@ class TimmSource:
             name=spec.text,
             spec=spec.text,
             task="classification" if config.num_classes else None,
-            group="semantic",
+            group="semantic" if config.num_classes else None,
             licence=config.license,
             citation=config.paper_ids if isinstance(config.paper_ids, str) else None,
             input=Preprocess(height=height, width=width, mean=tuple(config.mean), std=tuple(config.std)),
