@@ -55,20 +55,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    times: dict[str, list[float]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         named = cases(Path(folder))
         for _ in range(options.repeats):
             for name, run in named.items():
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 run()
-                times.setdefault(name, []).append(time.perf_counter() - start)
+                times.setdefault(name, []).append((time.perf_counter() - start, time.process_time() - cpu))
     results = {
-        name: {"median": statistics.median(values), "low": min(values), "high": max(values)}
+        name: {
+            kind: {"median": statistics.median(part), "low": min(part), "high": max(part)}
+            for kind, part in zip(("wall", "cpu"), zip(*values, strict=True), strict=True)
+        }
         for name, values in times.items()
     }
-    for name, result in results.items():
-        print(f"{name}: {result['median']:.2f} s ({result['low']:.2f} to {result['high']:.2f})")
+    for name, kinds in results.items():
+        parts = (
+            f"{kind} {r['median']:.2f} s ({r['low']:.2f} to {r['high']:.2f})" for kind, r in kinds.items()
+        )
+        print(f"{name}: {', '.join(parts)}")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     report = {
         "name": "evaluation",

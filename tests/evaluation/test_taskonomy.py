@@ -12,7 +12,14 @@ import pytest
 
 from modelatlas.errors import FetchError, InputError
 from modelatlas.evaluation import TRAINING_SETS, read_transfers, taskonomy_transfers
-from modelatlas.evaluation.taskonomy import FILES, ORIGIN, SPELLINGS, first_order, read_affinity_pickle
+from modelatlas.evaluation.taskonomy import (
+    FILES,
+    ORIGIN,
+    SPELLINGS,
+    first_order,
+    read_affinity_pickle,
+    reference_folder,
+)
 
 # The server on the loopback interface has no certificate; that http is warned of is the fetch room's test.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is fetched over http:UserWarning")
@@ -98,9 +105,17 @@ def test_another_file_than_the_authors_is_refused(server):
         taskonomy_transfers("16k", origin=address)
 
 
+def test_a_file_saved_by_hand_needs_no_server(server):
+    content = genuine({"a__b": 0.25, "b__a": 0.5})
+    digest = hashlib.sha256(content).hexdigest()
+    (reference_folder(digest) / FILES["16k"][0]).write_bytes(content)
+    got = taskonomy_transfers("16k", origin="http://127.0.0.1:9/", checksums={"16k": digest})
+    assert got.frame().loc["a", "b"] == 0.25
+
+
 def test_a_file_that_is_not_there_or_too_large(server):
     folder, address, _ = server
-    with pytest.raises(FetchError, match="404"):
+    with pytest.raises(FetchError, match=r"404 .*save it as .*all_affinities_16k\.pkl$"):
         taskonomy_transfers("16k", origin=address)
     checksums = put(folder, "16k", b"x" * ((1 << 20) + 1))
     with pytest.raises(FetchError, match="larger than the limit"):

@@ -80,14 +80,22 @@ def taskonomy_transfers(
     folder = reference_folder(digest)
     cached = folder / f"{training_set}.csv"
     if not cached.is_file():
-        url = origin.rstrip("/") + "/" + file
-        local = url.startswith(("http://127.0.0.1:", "http://localhost:"))
-        pickled = download(
-            url, folder / file, sha256=digest, max_bytes=MAX_BYTES, progress=progress, allow_http=local
-        )
+        pickled = _fetch(origin.rstrip("/") + "/" + file, folder / file, digest, progress)
         _write(first_order(read_affinity_pickle(pickled)), cached)
     table = read_transfers(cached)
     return TransferTable(f"taskonomy:{training_set}", table.sources, table.targets, table.values)
+
+
+def _fetch(url: str, place: Path, digest: str, progress: Progress | None) -> Path:
+    local = url.startswith(("http://127.0.0.1:", "http://localhost:"))
+    try:
+        return download(url, place, sha256=digest, max_bytes=MAX_BYTES, progress=progress, allow_http=local)
+    except FetchError as error:
+        # Their remedy is one for weights of models.
+        what = str(error).partition("; ")[0].removeprefix(f"{url}: ")
+        raise FetchError(
+            f"{url}: {what}; run again with a network, or get the file by hand and save it as {place}"
+        ) from error
 
 
 def reference_folder(digest: str) -> Path:
