@@ -134,9 +134,7 @@ def _palettes(matrices: Iterable[Matrix]) -> list[dict[str, Any]]:
 
 def _cell_size(models: int) -> float:
     """Side of a cell in rem."""
-    return next(
-        (size for most, size in ((6, 4.0), (12, 3.25), (24, 2.5), (45, 1.375)) if models <= most), 1.0
-    )
+    return next((size for most, size in ((6, 4.0), (12, 3.25), (24, 2.5), (45, 1.25)) if models <= most), 1.0)
 
 
 def _asset(name: str) -> str:

@@ -15,6 +15,7 @@ for (const panel of document.querySelectorAll("[data-method]")) {
     if (at) at.tabIndex = -1;
     at = null;
     readout.textContent = hint;
+    readout.classList.remove("told");
   }
   function point(cell) {
     clear();
@@ -23,6 +24,7 @@ for (const panel of document.querySelectorAll("[data-method]")) {
     cell.classList.add("at");
     rows[i].cells[0].classList.add("on");
     heads[j + 1].classList.add("on");
+    readout.classList.add("told");
     if (i === j) {
       readout.replaceChildren(strong(data.models[i]), " with itself: 1 by definition");
       return;
