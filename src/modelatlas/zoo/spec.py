@@ -7,7 +7,7 @@ and `?`. Nothing is percent-decoded: what is typed is what is meant.
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from modelatlas.errors import InputError
 
@@ -41,7 +41,7 @@ class ModelSpec:
     options: dict[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def parse(cls, text: str, *, base: Path | None = None) -> Self:
+    def parse(cls, text: str, *, base: Path | None = None) -> "ModelSpec":
         """Read a spec.
 
         Parameters
