@@ -7,7 +7,8 @@ from modelatlas._types import METHODS
 from modelatlas.atlas import Atlas, open_atlas
 from modelatlas.errors import IncompleteError, InputError
 from modelatlas.probe import Probe, open_probe
-from modelatlas.run import ApartEngine, EngineMaker, Progress, Settings, chart_maps, silent
+from modelatlas.run import ApartEngine, EngineMaker, Event, Progress, Settings, chart_maps, silent
+from modelatlas.space.matrix import unique_names
 from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
 __all__ = ["chart"]
@@ -113,9 +114,17 @@ def chart(
         linkage=linkage,
     )
     chosen = _zoo(zoo)
-    opened = probe if isinstance(probe, Probe) else open_probe(probe, images=images, seed=seed)
-    if isinstance(probe, Probe) and images is not None:
-        opened = probe.take(images)
+    if isinstance(probe, Probe):
+        opened = probe if images is None else probe.take(images)
+    else:
+        opened = open_probe(
+            probe,
+            images=images,
+            seed=seed,
+            progress=lambda stage, done, total: progress(
+                Event("probe", detail=stage, done=done, total=total)
+            ),
+        )
     folder = Path(out)
     result = chart_maps(
         chosen,
@@ -145,7 +154,5 @@ def _zoo(zoo: str | Path | Zoo | Sequence[str]) -> Zoo:
     if isinstance(zoo, str | Path):
         return read_zoo(zoo)
     entries = tuple(ZooEntry(name=spec, spec=ModelSpec.parse(spec)) for spec in zoo)
-    names = [entry.name for entry in entries]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two models are called {twice!r}: give each once")
+    unique_names([entry.name for entry in entries])
     return Zoo(name="specs", entries=entries)

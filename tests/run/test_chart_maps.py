@@ -366,7 +366,7 @@ def test_wrong_input_is_named_before_anything_is_run(tmp_path, pictures):
     cases = [
         (zoo_of("relu"), {"trust_code": False}, "--trust-code"),
         (zoo_of("relu"), {"exclude": ["rellu"]}, "near: python:chartable:relu"),
-        (zoo_of("relu"), {"exclude": [spec("relu")]}, "every model of the zoo is excluded"),
+        (zoo_of("relu"), {"exclude": [spec("relu")]}, "every model of it is excluded"),
         (zoo_of("relu", "gelu"), {"layer": "1"}, "one model, not of 2"),
         (zoo_of("relu"), {"device": "cuda:99"}, "device 'cuda:99'"),
         (zoo_of("relu"), {"device": "abacus"}, "device 'abacus'"),

@@ -97,9 +97,13 @@ def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, p
     """SIGKILL to the run: its worker ends, the lock is free. SIGKILL to the worker: the run goes on."""
     script = textwrap.dedent(
         f"""
-        import sys sys.path[:0] = {[str(Path(__file__).parents[1])]!r} from pathlib import Path from
-        chartable import chart_small from modelatlas.run import ApartEngine chart_small(Path(sys.argv[1]),
-        Path({str(pictures)!r}), *{MODELS!r}, "slow", batch=8, engine=ApartEngine)
+        import sys
+        sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
+        from pathlib import Path
+        from chartable import chart_small
+        from modelatlas.run import ApartEngine
+        models = {(*MODELS, "slow")!r}
+        chart_small(Path(sys.argv[1]), Path({str(pictures)!r}), *models, batch=8, engine=ApartEngine)
         """
     )
     out = tmp_path / "a"
@@ -124,6 +128,38 @@ def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, p
     assert "halved" in [event.kind for event in events]
     chart_small(out, pictures, *MODELS, batch=8)
     assert results(out) == results(undisturbed)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_ctrl_c_ends_all_of_it_and_says_how_to_go_on(tmp_path, pictures):
+    """SIGINT to the whole group, as a terminal sends it, while a model is under way."""
+    out = tmp_path / "a"
+    command = [
+        "chart",
+        spec("slow"),
+        "--probe",
+        str(pictures),
+        "--out",
+        str(out),
+        "--batch",
+        "1",
+        "--trust-code",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "modelatlas.cli", *command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        wait_until(lambda: [*out.glob("journal/*/model.json")])
+        worker = wait_until(lambda: worker_of(run.pid))
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "run the same command again to go on" in said
+    assert "Traceback" not in said
+    wait_until(lambda: not _alive(worker), seconds=20)
 
 
 def _alive(process: int) -> bool:

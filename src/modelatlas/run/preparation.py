@@ -35,7 +35,7 @@ def asked_models(
             raise InputError(f"--exclude {name}: the zoo has no model of that name; near: {near}")
     entries = [entry for entry in zoo.entries if entry.name not in exclude]
     if not entries:
-        raise InputError("nothing to chart: every model of the zoo is excluded")
+        raise InputError("nothing to chart: the zoo is empty, or every model of it is excluded")
     if layer is not None:
         if len(entries) != 1:
             raise InputError(
