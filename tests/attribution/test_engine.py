@@ -301,8 +301,22 @@ def test_a_layer_that_does_not_run_or_does_not_depend_is_named():
     net = Detached().double().eval()
     with pytest.raises(AttributionError, match="'unused' did not run"):
         attribute(net, images(), layer="unused")
-    with pytest.raises(AttributionError, match=r"'conv' does not depend on the image.*no_grad"):
+    with pytest.raises(AttributionError, match=r"'conv' does not depend .*no_grad\(\) inside 'conv'"):
         attribute(net, images(), layer="conv")
+    inner = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 1).double(), Apply(torch.Tensor.detach), net)
+    with pytest.raises(AttributionError, match="inside '1'"):
+        attribute(inner.eval(), images(), layer="2.conv")
+
+
+def test_an_in_place_operation_that_breaks_the_backward_pass_is_explained():
+    def breaks(x):
+        y = torch.exp(x)
+        y.add_(1)
+        return y
+
+    net = nn.Sequential(nn.Conv2d(CHANNELS, 2, 1), Apply(breaks)).double().eval()
+    with pytest.raises(AttributionError, match="changes in place what its backward pass needs"):
+        attribute(net, images(), layer="1")
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # deprecated, but still in use

@@ -64,12 +64,10 @@ def test_saturation_keeps_relevance():
     assert float(maps["gradient-x-input"]) == 0
 
 
-@pytest.mark.parametrize("scale", [30.0, 800.0])
-@pytest.mark.parametrize("function", [torch.sigmoid, torch.tanh, torch.nn.functional.elu, torch.exp])
+@pytest.mark.parametrize("scale", [1.0, 30.0, 800.0])
+@pytest.mark.parametrize("function", [torch.sigmoid, torch.tanh, torch.nn.functional.elu])
 def test_saturated_inputs_are_exact(function, scale):
     # Autograd keeps the output alone, from which the input cannot be had any more.
-    if function is torch.exp and scale > 100:
-        pytest.skip("exp overflows")
     net = network("conv")
     net.append(torch.nn.Identity())
     net[1].forward = lambda x: function(x * scale)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from modelatlas.attribution.batchnorm import guard_batch_norm
 from modelatlas.attribution.record import Recorder
 from modelatlas.errors import AttributionError
 
@@ -144,9 +145,31 @@ def run_to_layer(
     if not total.requires_grad:
         raise AttributionError(
             f"layer {layer!r} does not depend on the image by differentiable operations: the model detaches "
-            "it, runs under torch.no_grad(), or rounds; choose a layer before that place"
+            f"it or runs under torch.no_grad() {_where_cut(model, leaf)}; choose a layer before that place, "
+            "or wrap the model in a module whose forward repeats that part without it"
         )
+    if images.device.type == "cpu":
+        guard_batch_norm(total.grad_fn)
     return Tape(units, total, leaf, source, counter[0], recorder)
+
+
+def _where_cut(model: nn.Module, leaf: Tensor) -> str:
+    """Where a forward pass loses the image: inside the first module that takes it and returns without it."""
+    seen: list[str] = []
+    names = {module: name or "the model itself" for name, module in model.named_modules()}
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        if first_tensor(output) is not None and first_tensor(output, attached=True) is None:
+            taken = first_tensor(args, attached=True) is not None
+            seen.append(f"{'inside' if taken else 'before'} {names[module]!r}")
+
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        model(leaf.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[0] if seen else "at its end"
 
 
 def first_tensor(output: Any, *, attached: bool = False) -> Tensor | None:
@@ -187,6 +210,13 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
     try:
         with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad():
             yield
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise AttributionError(
+            "the model changes in place what its backward pass needs: write that operation out of place "
+            f"({error})"
+        ) from error
     finally:
         _thaw(held)
         random.setstate(python)

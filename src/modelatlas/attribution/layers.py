@@ -6,7 +6,7 @@ network, whose output is larger than its smallest feature map: its bottleneck, t
 smallest extent. Left out are
 
 - a head's inside: a module that starts in the second half of the pass and returns a vector;
-- class maps: layers with as many channels as the model has outputs;
+- class maps: what one last layer makes with as many channels as the model has outputs;
 - modules that only pool or rearrange, and those that return what another one after them returns again;
 - norms over what depends on the image (the sum over a LayerNorm's units is constant, or close to it), and
   whatever else is dead.
@@ -174,7 +174,7 @@ def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
     heads = tuple(f"{run.name}." for run in runs if run.late and run.extent == 1)
     spatial = [run for run in runs if run.name and run.extent > 1 and not run.name.startswith(heads)]
     if whole.extent == 1 < whole.width:
-        spatial = [run for run in spatial if run.width != whole.width]
+        spatial = _without_class_maps(spatial, whole.width)
     elif whole.extent > 1 and spatial:
         yield from (
             (run, "widest layer at the smallest extent: the bottleneck") for run in _bottom(spatial, whole)
@@ -184,6 +184,18 @@ def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
         yield run, reason
         reason = "last layer with spatial extent whose sum depends on the image, before the final norm"
     yield from ((run, "last layer of the model") for run in reversed(runs))
+
+
+def _without_class_maps(spatial: list[_Run], classes: int) -> list[_Run]:
+    """Drop what comes last and has a channel for each output, if one layer alone made it so.
+
+    A network without a head, whose output is as wide as its features, ends with more such layers than one.
+    """
+    last = max((i for i, run in enumerate(spatial) if run.width != classes), default=-1)
+    makers = [
+        run for run in spatial[last + 1 :] if next(run.module.parameters(recurse=False), None) is not None
+    ]
+    return spatial[: last + 1] if last >= 0 and len(makers) == 1 else spatial
 
 
 def _bottom(spatial: list[_Run], whole: _Run) -> Iterator[_Run]:

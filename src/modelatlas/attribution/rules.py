@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from modelatlas.attribution.batchnorm import per_channel
 from modelatlas.attribution.nonlinear import ELEMENTWISE, node_name
 from modelatlas.errors import AttributionError
 
@@ -315,7 +316,7 @@ def _group_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) ->
         grad, images, groups = grads[0], node._saved_N, node._saved_group
         assert grad is not None
         if node._saved_weight is not None:
-            grad = grad * node._saved_weight.view(1, -1, *(1,) * (grad.dim() - 2))
+            grad = grad * per_channel(node._saved_weight, grad)
         blocks = grad.reshape(images, groups, -1) * node._saved_result2.view(images, groups, 1)
         return ((blocks - blocks.mean(2, keepdim=True)).view(grad.shape),)
 
@@ -324,17 +325,16 @@ def _group_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) ->
 
 def _batch_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Affine with running statistics; with those of its input (instance norm), the scale is a constant."""
-    if not getattr(node, "_saved_training", True):
-        return Step((0,), _plain)
+    training = getattr(node, "_saved_training", True)
 
     def pull(node: Any, grads: Grads) -> Grads:
         grad = grads[0]
         assert grad is not None
-        scale = node._saved_result2
+        scale = node._saved_result2 if training else (node._saved_running_var + node._saved_eps).rsqrt()
         if node._saved_weight is not None:
             scale = scale * node._saved_weight
-        grad = grad * scale.view(1, -1, *(1,) * (grad.dim() - 2))
-        return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True),)
+        grad = grad * per_channel(scale, grad)
+        return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True) if training else grad,)
 
     return Step((0,), pull)
 

@@ -1,0 +1,67 @@
+"""A guard around torch's backward pass of batch norm for a single image on a CPU.
+
+torch 2.13 gives wrong gradients there, silently, when the incoming gradient or the input came out of a
+transposed view, such as tokens turned back into a map: with one image the strides (C, 1, W C, C) pass for
+both memory layouts, and the kernel mixes them up (LeViT, XCiT, TinyViT, EfficientFormer with a batch of
+one; found because their relevance budget did not close). Only such nodes are computed anew, by
+
+    dx = w r g                                     with running statistics, r = 1 / sqrt(var + eps)
+    dx = w r (g - mean(g) - h mean(g h))           with those of the input, h = (x - mean) r
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modelatlas.attribution.nonlinear import node_name
+
+__all__ = ["guard_batch_norm", "per_channel"]
+
+Hook = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...] | None]
+
+
+def guard_batch_norm(root: Any) -> None:
+    """Correct the gradients of batch norms with one image in the graph behind the node `root`."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node_name(node) == "NativeBatchNormBackward" and _is_single_map(node._input_metadata[0].shape):
+            node.register_hook(_correction(node))
+        new = [source for source, _ in node.next_functions if source is not None and source not in seen]
+        seen.update(new)
+        stack.extend(new)
+
+
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """One value a channel, shaped to multiply a map [N, C, ...]."""
+    return values.view(1, -1, *(1,) * (like.dim() - 2))
+
+
+def _is_single_map(shape: torch.Size) -> bool:
+    return len(shape) > 2 and shape[0] == 1
+
+
+def _correction(node: Any) -> Hook:
+    x, weight, training = node._saved_input, node._saved_weight, node._saved_training
+    mean, scale = (
+        (node._saved_result1, node._saved_result2)
+        if training
+        else (node._saved_running_mean, (node._saved_running_var + node._saved_eps).rsqrt())
+    )
+
+    def correct(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        grad = outputs[0]
+        if all(t.stride(0) == t.numel() for t in (x, grad)):
+            return None
+        gain = per_channel(scale if weight is None else scale * weight, grad)
+        if training:
+            axes = (0, *range(2, grad.dim()))
+            unit = (x - per_channel(mean, x)) * per_channel(scale, x)
+            projection = unit * (grad * unit).mean(axes, keepdim=True)
+            grad = grad - grad.mean(axes, keepdim=True) - projection
+        return (grad * gain, *inputs[1:])
+
+    return correct
