@@ -46,8 +46,8 @@ _KNOTS: Final[dict[str, tuple[tuple[float, float, float], ...]]] = {
     ),
 }  # fmt: skip
 
-DIVERGE_BELOW: Final = -0.05
-"""A matrix with an affinity below this is drawn with a diverging scale around 0."""
+NEGATIVES_MATTER: Final = 0.1
+"""Share of the largest affinity from which on the lowest one, below 0, asks for a diverging scale."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Scale:
     def of(cls, values: Float[np.ndarray, "model model"]) -> Self:
         """Scale of a matrix by what is off its diagonal, which is 1 by definition and would wash it out.
 
-        The ends are rounded outwards to 0.05.
+        The ends are rounded outwards to 0.05, so that affinities that are all near 0 look alike, as they are.
         """
         off = values[~np.eye(len(values), dtype=bool)]
         if off.size == 0:
             return cls(0.0, 1.0, diverging=False)
         low, high = float(off.min()), float(off.max())
-        if low < DIVERGE_BELOW:
+        if low < -NEGATIVES_MATTER * max(high, 0.0):
             end = max(0.05, np.ceil(max(-low, high) * 20 - 1e-9) / 20)
             return cls(-end, end, diverging=True)
         low, high = np.floor(low * 20 + 1e-9) / 20, np.ceil(high * 20 - 1e-9) / 20

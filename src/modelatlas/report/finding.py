@@ -1,12 +1,16 @@
 """What the atlas found, in a sentence or two, with what limits it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from modelatlas.report.contents import Labels, Matrix, method_title
+from modelatlas.report.numbers import digits_of
 
 __all__ = ["Finding", "Pair", "finding"]
+
+NEXT_TO_NOTHING: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Finding:
         The model whose nearest other one is farthest, with that one; from three models on.
     untrained
         Only untrained models were there to compare.
+    digits
+        After the point, of the affinities.
     """
 
     method: str
@@ -41,6 +47,12 @@ class Finding:
     rival: Pair | None
     loner: Pair | None
     untrained: bool
+    digits: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether even the nearest pair has next to nothing in common."""
+        return self.nearest is not None and self.nearest.affinity < NEXT_TO_NOTHING
 
 
 def finding(matrix: Matrix, labels: Labels) -> Finding:
@@ -58,6 +70,7 @@ def finding(matrix: Matrix, labels: Labels) -> Finding:
         rival,
         _loner(matrix, among) if len(among) > 2 else None,
         untrained=len(trained) < 2,
+        digits=digits_of(matrix.values),
     )
 
 

@@ -17,7 +17,7 @@ __all__ = ["ROBUST", "SIGNED", "draw_map", "is_signed", "map_palette"]
 
 ROBUST: Final = 99
 SIGNED: Final = frozenset({"gradient-x-input", "epsilon-lrp"})
-_PHOTO_SHARE: Final = 0.32  # of the range from black to white that the photograph keeps under a map
+_PHOTO_SHARE: Final = 0.26  # of the range from black to white that the photograph keeps under a map
 
 
 def is_signed(method: str, values: Float[np.ndarray, "..."]) -> bool:

@@ -13,6 +13,7 @@ from scipy.cluster import hierarchy
 from modelatlas.report.colour import hex_colour, ink_on, palette
 from modelatlas.report.contents import Labels, Matrix, method_title
 from modelatlas.report.legend import legend_height, place_legend
+from modelatlas.report.numbers import digits_of, number
 from modelatlas.report.sheet import FAINT, MUTED, Sheet, text_width, wrapped
 
 __all__ = ["AFFINITY", "draw_matrix"]
@@ -74,9 +75,9 @@ def _cells(sheet: Sheet, matrix: Matrix, left: float, top: float, side: float) -
     axes.set(xlim=(0, count), ylim=(0, count))
     if count > PRINTED_UP_TO:
         return
-    cell = side / count
+    cell, digits = side / count, digits_of(matrix.values)
     for i, j in np.ndindex(count, count):
-        text = "1" if i == j else f"{matrix.values[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
+        text = "1" if i == j else number(float(matrix.values[i, j]), digits)
         ink = MUTED if i == j else ink_on(hex_colour(cells[i, j]))
         x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
         sheet.middle(x, y, text, size=min(10, cell * 72 * 0.26), colour=ink, across="center")
@@ -96,8 +97,7 @@ def _colour_bar(sheet: Sheet, matrix: Matrix, left: float, top: float, width: fl
     axes.imshow(np.linspace(0, 1, 256)[None], cmap=ListedColormap(palette(scale.name)), aspect="auto")
     for tick in scale.ticks():
         x = left + width * float(scale.position(np.array(tick)))
-        text = f"{tick:g}".replace("-", "\N{MINUS SIGN}")
-        sheet.text(x, top + 0.28, text, size=8, colour=MUTED, across="center")
+        sheet.text(x, top + 0.28, number(tick, None), size=8, colour=MUTED, across="center")
     sheet.text(left, top + 0.46, AFFINITY, size=8.5)
     note = "The diagonal is 1 by definition and left out of the scale."
     sheet.text(left, top + 0.6, note, size=7.5, colour=MUTED)

@@ -23,7 +23,8 @@ from modelatlas.report.colour import Palette, hex_colour, palette
 from modelatlas.report.contents import Labels, Matrix, labels, matrix, model_order, subject
 from modelatlas.report.examples import telling_examples
 from modelatlas.report.finding import finding
-from modelatlas.report.panels import make_panel, number, shades
+from modelatlas.report.numbers import number
+from modelatlas.report.panels import make_panel, shades
 from modelatlas.report.tiles import image_count, make_picture
 from modelatlas.store import write_text
 
@@ -82,6 +83,7 @@ def render(atlas: Atlas) -> str:
         default=default,
         subject=subject(atlas),
         finding=finding(matrices[default], known),
+        further=[finding(found, known) for method, found in matrices.items() if method != default],
         panels=[make_panel(found, known) for found in matrices.values()],
         pictures=[make_picture(one, models=order, methods=atlas.methods) for one in shown],
         charted=[model for model in atlas.models if model.charted],

@@ -14,9 +14,10 @@ from jaxtyping import Float64
 from modelatlas.report.colour import Palette, hex_colour, ink_on, palette
 from modelatlas.report.contents import Labels, Matrix, method_title
 from modelatlas.report.groups import GroupStyle
+from modelatlas.report.numbers import digits_of, number, short
 from modelatlas.report.tree_figure import branches, distance_ticks
 
-__all__ = ["SHADES", "Axis", "Cell", "Neighbour", "Panel", "TreeDrawing", "make_panel", "number", "shades"]
+__all__ = ["SHADES", "Axis", "Cell", "Neighbour", "Panel", "TreeDrawing", "make_panel", "shades"]
 
 SHADES: Final = 64
 SHOWN_NEIGHBOURS: Final = 3
@@ -82,17 +83,18 @@ class Panel:
     ticks: tuple[Axis, ...]
     tree: TreeDrawing | None
     nearest: Mapping[str, tuple[Neighbour, ...]]
+    digits: int
     data: str
 
 
 def make_panel(matrix: Matrix, labels: Labels) -> Panel:
     """Prepare one method for the page."""
-    scale = matrix.scale
+    scale, digits = matrix.scale, digits_of(matrix.values)
     letter = scale.name[0]
     shade = np.rint(scale.position(matrix.values) * (SHADES - 1)).astype(int)
     rows = tuple(
         tuple(
-            Cell("1", "own") if i == j else Cell(short(float(value)), f"{letter}{shade[i, j]}")
+            Cell("1", "own") if i == j else Cell(short(float(value), digits), f"{letter}{shade[i, j]}")
             for j, value in enumerate(row)
         )
         for i, row in enumerate(matrix.values)
@@ -109,6 +111,7 @@ def make_panel(matrix: Matrix, labels: Labels) -> Panel:
         ticks=ticks,
         tree=_tree(matrix, labels),
         nearest=_nearest(matrix),
+        digits=digits,
         data=_data(matrix),
     )
 
@@ -117,17 +120,6 @@ def shades(name: Palette) -> list[tuple[str, str]]:
     """Ground and ink of every shade, as `#rrggbb`."""
     grounds = [hex_colour(colour) for colour in palette(name, SHADES)]
     return [(ground, ink_on(ground)) for ground in grounds]
-
-
-def number(value: float, digits: int | None = 2) -> str:
-    """Decimal number with a true minus sign; as many digits as it needs where `digits` is None."""
-    text = f"{value:g}" if digits is None else f"{value:.{digits}f}"
-    return (text if float(text) else text.lstrip("-")).replace("-", "\N{MINUS SIGN}")
-
-
-def short(value: float) -> str:
-    """Two digits without the zero before the point, to fit a cell."""
-    return number(value).replace("0.", ".", 1) if abs(value) < 0.995 else number(value)
 
 
 def _nearest(matrix: Matrix) -> dict[str, tuple[Neighbour, ...]]:
@@ -169,6 +161,7 @@ def _data(matrix: Matrix) -> str:
 
     content = {
         "models": matrix.models,
+        "digits": digits_of(matrix.values),
         "affinity": rounded(matrix.values),
         "low": rounded(matrix.low),
         "high": rounded(matrix.high),

@@ -5,7 +5,7 @@ for (const panel of document.querySelectorAll("[data-method]")) {
   const rows = [...table.tBodies[0].rows], heads = table.tHead.rows[0].cells;
   if (data.models.length < 2) continue;
   const hint = "Point at a cell, tap it, or walk with the arrow keys: a pair of models, its affinity and 95 % interval.";
-  const show = (value) => value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "\u2212");
+  const show = (value) => value.toFixed(data.digits).replace(/^-(0\.0+)$/, "$1").replace("-", "\u2212");
   const pick = (of, i, j) => of[Math.max(i, j)][Math.min(i, j)];
   const strong = (text) => Object.assign(document.createElement("b"), { textContent: text });
   let at = null, pinned = false;
