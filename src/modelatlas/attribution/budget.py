@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.forward import run_to_layer, undisturbed
 from modelatlas.attribution.nonlinear import Point
+from modelatlas.attribution.recurrent import RECURRENT, unrolled
 from modelatlas.attribution.tape import modified_gradient
 
 __all__ = ["RelevanceBudget", "relevance_budget"]
@@ -133,6 +134,10 @@ class _ScaledConstants(TorchFunctionMode):
     ) -> Any:
         """Run `func` with its additive constants scaled."""
         kwargs = dict(kwargs or {})
+        if func in RECURRENT:
+            with self:
+                result = unrolled(func, args)
+            return func(*args, **kwargs) if result is None else result
         if func in _EITHER and len(args) > 1:
             args = (*self._additive(args[:2]), *args[2:])
         elif func in _FIRST:

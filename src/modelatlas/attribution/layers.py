@@ -12,16 +12,17 @@ smallest extent. Left out are
   whatever else is dead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from modelatlas.attribution.forward import check_inputs, first_tensor, undisturbed
-from modelatlas.attribution.liveness import layer_facts
+from modelatlas.attribution.liveness import layer_facts, model_key
 from modelatlas.errors import AttributionError
 
 __all__ = ["LayerInfo", "TargetLayer", "candidate_layers", "target_layer"]
@@ -94,8 +95,11 @@ class _Run:
         return self.shape[-1] if channels_last else self.shape[0]
 
 
+_chosen: WeakKeyDictionary[nn.Module, dict[Hashable, TargetLayer]] = WeakKeyDictionary()
+
+
 def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
-    """Choose the target layer for `model` by one forward pass of the first image.
+    """Choose the target layer for `model` by forward passes of the first image; remembered.
 
     Raises
     ------
@@ -103,15 +107,21 @@ def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
         No layer has a sum that depends on the image.
     """
     check_inputs(model, images)
-    with undisturbed(model, images.device):
-        runs = _trace(model, images[:1])
-        for run, reason in _in_order(runs):
-            try:
-                facts = layer_facts(model, images[:1], run.name)
-            except AttributionError:  # does not depend on the image
-                continue
-            if not facts.dead and not facts.normalised:
-                return TargetLayer(run.name, facts.shape, reason)
+    key, known = model_key(model, images), _chosen.setdefault(model, {})
+    if key not in known:
+        with undisturbed(model, images.device):
+            known[key] = _choose(model, images[:1])
+    return known[key]
+
+
+def _choose(model: nn.Module, image: Tensor) -> TargetLayer:
+    for run, reason in _in_order(_trace(model, image)):
+        try:
+            facts = layer_facts(model, image, run.name)
+        except AttributionError:  # does not depend on the image
+            continue
+        if not facts.dead and not facts.normalised:
+            return TargetLayer(run.name, facts.shape, reason)
     raise AttributionError("no layer of the model has a sum that depends on the image: name one with `layer`")
 
 

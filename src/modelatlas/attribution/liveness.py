@@ -20,7 +20,7 @@ from modelatlas.attribution.forward import Tape, run_to_layer
 from modelatlas.attribution.nonlinear import node_name
 from modelatlas.attribution.rules import SHAPE_ONLY
 
-__all__ = ["LayerFacts", "layer_facts"]
+__all__ = ["LayerFacts", "layer_facts", "model_key"]
 
 _DEAD_BELOW: Final = 1e-5
 _NORMS: Final = frozenset({"NativeLayerNormBackward", "NativeGroupNormBackward", "NativeBatchNormBackward"})
@@ -64,7 +64,7 @@ def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
     AttributionError
         As `forward.run_to_layer`.
     """
-    key = (layer, tuple(image.shape[1:]), image.dtype, image.device, _state(model))
+    key = (layer, model_key(model, image))
     known = _known.setdefault(model, {})
     if key not in known:
         tape = run_to_layer(model, image, layer, record=False)
@@ -72,10 +72,11 @@ def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
     return known[key]
 
 
-def _state(model: nn.Module) -> int:
-    """Hash what changes when a weight does: in place, or by taking another's place."""
+def model_key(model: nn.Module, images: Tensor) -> Hashable:
+    """Key of what was found for a model: another image size, or a weight changed, gives another."""
     tensors = (*model.parameters(), *model.buffers())
-    return hash(tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
+    weights = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    return tuple(images.shape[1:]), images.dtype, images.device, hash(weights)
 
 
 def _normalised(tape: Tape) -> bool:

@@ -2,7 +2,8 @@
 
 Autograd saves only the output of sigmoid, tanh and the like, and hides what an in-place operation on a view
 did. The recorder notes the input of the former, and lets the latter run on a copy that is then copied back,
-which is the same in values. All other calls pass untouched. It acts in its own thread only.
+which is the same in values. Recurrent layers are written out step by step (`recurrent`). All other calls
+pass untouched. It acts in its own thread only.
 """
 
 import inspect
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.nonlinear import Point
+from modelatlas.attribution.recurrent import RECURRENT, unrolled
 
 __all__ = ["Note", "Recorder"]
 
@@ -95,6 +97,10 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
+        if func in RECURRENT:
+            with self:
+                result = unrolled(func, args)
+            return func(*args, **kwargs) if result is None else result
         in_place = _in_place(func, args, kwargs)
         if in_place and args and isinstance(args[0], Tensor):
             if func in _COPIES:
