@@ -152,7 +152,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, skipinitialspace=True)
             for row in reader:
-                if any(cell.strip() for cell in row):
+                if any(row):
                     yield reader.line_num, row
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): check the path") from error
@@ -197,7 +197,7 @@ def _read_long(
         if training_set is not None and which != training_set:
             continue
         pair = (row[source].strip(), row[target].strip())
-        if not all(pair):
+        if "" in pair:
             raise InputError(f"{path}: row {number}: source or target is empty: name both")
         if pair in chosen:
             raise InputError(f"{path}: row {number}: {pair[0]!r} with {pair[1]!r} stands twice: keep one row")
