@@ -86,7 +86,7 @@ def chart(
                 exclude=tuple(exclude or ()),
                 strict=strict,
                 trust_code=trust_code,
-                progress=progress,
+                progress=progress.show,
             )
         except IncompleteError as error:
             problem = error

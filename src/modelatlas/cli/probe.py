@@ -1,18 +1,16 @@
 """`modelatlas probe`: sets of images that models are shown."""
 
-import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, command, group
+from modelatlas.cli.progress import ProbeProgress
 
-__all__ = ["ProbeProgress", "app", "build", "list_probes", "show"]
+__all__ = ["app", "build", "list_probes", "show"]
 
 app = group("Probes: the sets of images that models are shown.")
 
@@ -27,52 +25,6 @@ _Images = Annotated[
 _Seed = Annotated[int, typer.Option("--seed", help="Of the images' order.")]
 
 _SHOWN = 10
-_SECONDS_BETWEEN_LINES = 10.0
-
-
-class ProbeProgress:
-    """Shows on stderr how far a probe is opened: a live bar on a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        console = render.console(stderr=True)
-        self._live = console.is_terminal and not render.is_quiet()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self._live,
-        )
-        self._stage = ""
-        self._began = self._last_line = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Start the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the bar, also after an error."""
-        self._bar.stop()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` images are through this stage."""
-        now = time.monotonic()
-        if stage != self._stage:
-            for task in self._bar.task_ids:
-                self._bar.remove_task(task)
-            self._task = self._bar.add_task(f"{stage} images", total=total, rate="")
-            self._stage, self._began = stage, now
-        rate = f"{done / max(now - self._began, 1e-3):.0f} images/s"
-        self._bar.update(self._task, completed=done, rate=rate)
-        if not self._live and now - self._last_line > _SECONDS_BETWEEN_LINES:
-            render.note(f"{stage} images: {done} of {total}, {rate}")
-            self._last_line = now
 
 
 def list_probes(as_json: AsJson = False) -> None:

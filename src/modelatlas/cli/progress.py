@@ -1,41 +1,38 @@
-"""Progress of a chart: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a live bar on a terminal, a plain line now and then elsewhere, nothing if quiet."""
 
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelatlas.cli import render
 
 if TYPE_CHECKING:
     from modelatlas.run import Event
 
-__all__ = ["ChartProgress"]
+__all__ = ["ChartProgress", "ProbeProgress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class ChartProgress:
-    """Shows the events of a run on stderr: count, rate, time left; nothing under `--quiet`."""
+class _Bar:
+    """One stage after another, each with count, rate and time left, on stderr."""
 
     def __init__(self) -> None:
-        self._console = render.console(stderr=True)
-        self._live = self._console.is_terminal and not render.is_quiet()
+        console = render.console(stderr=True)
+        self._live = console.is_terminal and not render.is_quiet()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} images"),
+            MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=self._console,
+            console=console,
             transient=True,
             disable=not self._live,
         )
-        self._task: TaskID | None = None
-        self._total = self._done = self._new = 0  # images times models: of the run, done, done in this call
-        self._of_model = 0  # images done of the model under way
-        self._began = self._last_line = time.monotonic()
+        self._begin("", 0, 0)
 
     def __enter__(self) -> Self:
         """Start the bar."""
@@ -48,11 +45,54 @@ class ChartProgress:
         """Stop the bar, also after an error."""
         self._bar.stop()
 
-    def __call__(self, event: "Event") -> None:
+    def _begin(self, stage: str, done: int, total: int) -> None:
+        """Begin a stage of which `done` of `total` images are there already."""
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self._stage, self._total, self._at_start, self._done = stage, total, done, done
+        self._began = self._last_line = time.monotonic()
+        self._task = self._bar.add_task(stage, total=total, completed=done, rate="")
+
+    def _describe(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def _count(self, done: int) -> None:
+        """Show that `done` images of the stage are through."""
+        self._done, now = done, time.monotonic()
+        rate = (done - self._at_start) / max(now - self._began, 1e-3)
+        self._bar.update(self._task, completed=done, rate=f"{rate:.1f} images/s")
+        if not self._live and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = f", about {(self._total - done) / rate:.0f} s left" if rate else ""
+            render.note(f"{self._stage}: {done} of {self._total} images, {rate:.1f} images/s{left}")
+
+
+class ProbeProgress(_Bar):
+    """Shows how far a probe is opened or built."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that `done` of `total` images are through this stage."""
+        if stage != self._stage:
+            self._begin(stage, 0, total)
+        self._count(done)
+
+
+class ChartProgress(ProbeProgress):
+    """Shows the events of a run: its probe's, then images times models."""
+
+    _of_model = 0  # images done of the model under way
+
+    def show(self, event: "Event") -> None:
         """Show one event."""
         match event.kind:
+            case "probe":
+                self(event.detail, event.done, event.total)
             case "planned":
-                self._plan(event)
+                self._begin("charting", event.done, event.total)
+                left = event.total - event.done
+                render.note(
+                    f"{left} of {event.total} images times models to chart" if left else "all maps are there"
+                )
             case "loading":
                 self._describe(f"loading {event.model}")
             case "started":
@@ -61,7 +101,8 @@ class ChartProgress:
                 text = f"{event.model}: target layer {event.detail}, {event.batch} images a pass"
                 render.note(text, detail=True)
             case "images":
-                self._advance(event)
+                self._count(self._done + max(event.done - self._of_model, 0))
+                self._of_model = event.done
             case "halved":
                 render.note(f"{event.model}: out of memory, so {event.batch} images a pass from now on")
             case "finished":
@@ -70,30 +111,3 @@ class ChartProgress:
                 render.warning(f"{event.model} left out: {event.detail}")
             case "comparing":
                 self._describe(f"comparing by {event.detail}")
-
-    def _plan(self, event: "Event") -> None:
-        self._total, self._done = event.total, event.done
-        self._began = self._last_line = time.monotonic()
-        self._task = self._bar.add_task("charting", total=event.total, completed=event.done, rate="")
-        if event.done < event.total:
-            render.note(f"{event.total - event.done} of {event.total} images times models to chart")
-        else:
-            render.note("all maps are there")
-
-    def _advance(self, event: "Event") -> None:
-        """Count the images of a model that came since its last event."""
-        self._done += max(event.done - self._of_model, 0)
-        self._new += max(event.done - self._of_model, 0)
-        self._of_model = event.done
-        now = time.monotonic()
-        rate = self._new / max(now - self._began, 1e-9)
-        if self._task is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} images/s")
-        if not self._live and now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            left = (self._total - self._done) / rate if rate else float("inf")
-            render.note(f"{self._done}/{self._total} images, {rate:.1f} images/s, about {left:.0f} s left")
-
-    def _describe(self, text: str) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, description=text)
