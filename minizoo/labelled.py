@@ -126,10 +126,10 @@ def arrays(view: store.View) -> dict[str, np.ndarray]:
         if task.judge == "pairs":
             found[task.target] = value.astype(np.uint8)
         elif task.judge == "classes":
-            known = made.masks.get(task.target, np.True_)
-            found[task.target] = np.asarray(
-                np.where(known, value, -1) if task.side else value.argmax(), np.int16
-            )
+            mask = made.masks.get(task.target, np.True_)
+            # Signed first: where(mask, uint8, -1) would say 255.
+            classes = np.where(mask, value.astype(np.int16), -1) if task.side else value.argmax()
+            found[task.target] = np.asarray(classes, np.int16)
         elif not task.side:
             found[task.target] = value.astype(np.float32)
         else:

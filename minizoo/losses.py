@@ -7,7 +7,7 @@ answer, and gives the win rates of the transfers. Deviations from Taskonomy:
   deviation of .04: any answer looks good); the adversarial part of the pixel losses is left out;
 - sparse targets (3D edges, keypoints, curvature) are weighed by 1 + BALANCE * |y| / mean |y|, or a constant
   near zero is the best answer that a short training finds;
-- classes of pixels are weighed by share ** -1/2, normalised to a mean of 1 over pixels and cut at 5; colours
+- classes of pixels are weighed by share ** -REBALANCE, normalised to a mean of 1 over pixels and cut at 5; colours
   seen in less than RARE of the pixels count as the nearest one that is not rare;
 - classes and shares of the whole picture are judged by the Kullback-Leibler divergence, cross-entropy less
   the target's own entropy (a class is smoothed by SMOOTHING), so that a perfect answer has the loss 0;
@@ -34,7 +34,8 @@ GROUPS = ("2D", "3D", "geometric", "semantic")
 BALANCE = 2.0
 RARE = 1e-3
 SMOOTHING = 0.1
-PIXELS = 256  # drawn per image for the pairs of a segment embedding
+REBALANCE = 0.5
+PIXELS = 128  # drawn per image for the pairs of a segment embedding
 EMBEDDING = 16
 
 Judge = Literal["l1", "l2", "classes", "shares", "pairs"]
@@ -263,6 +264,8 @@ def _broad(values: np.ndarray, task: Task) -> np.ndarray:
 
 def _shares(target: np.ndarray, classes: int) -> Float[np.ndarray, " class"]:
     counts = np.bincount(np.asarray(target[target >= 0], np.int64).ravel(), minlength=classes)
+    if len(counts) > classes:
+        raise ValueError(f"class {len(counts) - 1} in a label of {classes} classes")
     return counts / max(counts.sum(), 1)
 
 
@@ -273,7 +276,7 @@ def _merge(shares: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _class_weights(shares: np.ndarray) -> tuple[float, ...]:
-    weights = np.where(shares > 0, np.maximum(shares, 1e-6) ** -0.5, 0)
+    weights = np.where(shares > 0, np.maximum(shares, 1e-6) ** -REBALANCE, 0)
     return tuple(np.minimum(weights / max((weights * shares).sum(), 1e-12), 5.0).tolist())
 
 

@@ -120,6 +120,12 @@ def test_masked_classes_do_not_count():
     assert goal.losses(torch.zeros(1, 2, 1, 2), target).item() == pytest.approx(3 * math.log(2))
 
 
+def test_a_class_that_the_task_does_not_know_is_refused():
+    label = np.full((1, 64, 64), 255, np.int16)
+    with pytest.raises(ValueError, match="class 255 in a label of 17 classes"):
+        Goal.fit(BY_NAME["segmentsemantic"], label)
+
+
 def test_rare_colours_count_as_the_nearest_common_one():
     label = np.zeros((1, 1, 4000), np.int16)
     label[..., :1500] = 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("skimage", reason="labels need scikit-image")
 
 from minizoo.dataset import Views
 from minizoo.errors import RecipeChangedError, SpoiltViewError
-from minizoo.labelled import NothingRenderedError, finished, label_shard, prepare
+from minizoo.labelled import NothingRenderedError, arrays, finished, label_shard, prepare
 from minizoo.learning import NotTrainedError, Workplace
 from minizoo.losses import BY_NAME, TARGETS, Goal
 from minizoo.networks import CODE, Encoder, build_encoder
@@ -237,6 +238,18 @@ def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
         assert place.views("test").digest == before.digest  # settled when the first training began
     finally:
         (place.shards / "test-001.zip").unlink()
+
+
+def test_what_has_no_class_is_masked(place):
+    view = next(iter(store.read_shard(place.shards / "test-000.zip")))
+    things = list(view.instances)
+    number = int(np.bincount(view.instance.ravel()).argmax())
+    things[number - 1] = {"item": "x", "kind": "x", "cls": "toy"}
+    label = arrays(replace(view, instances=tuple(things)))["segmentsemantic"]
+    assert label.dtype == np.int16
+    np.testing.assert_array_equal(label == -1, view.instance[1::2, 1::2] == number)
+    assert label.max() < 17
+    assert (arrays(view)["segmentsemantic"] >= 0).all()
 
 
 def test_views_of_another_recipe_are_refused(place):
