@@ -85,7 +85,7 @@ def _candidates(model: nn.Module, images: Tensor, layer: str) -> dict[str, Candi
 class LayerTotal(nn.Module):
     """T of each image, by the shortest way: the forward pass ends with the layer."""
 
-    def _init__(self, model: nn.Module, layer: str) -> None:
+    def __init__(self, model: nn.Module, layer: str) -> None:
         super().__init__()
         self.model, self.layer = model, layer
 

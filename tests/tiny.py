@@ -212,6 +212,11 @@ def _linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return q @ (k.transpose(1, 2) @ v) / (q @ k.sum(1)[:, :, None] + 1e-3)
 
 
+def _var_mean(x: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(x, 1, keepdim=True)
+    return (x - mean) * torch.rsqrt(variance + 1e-5) + 0.1 * variance
+
+
 def _relu_view_in_place(x: Tensor) -> Tensor:
     x = x.clone()
     half = x[:, :2]
@@ -310,6 +315,9 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "adaptive max pool": lambda: Apply(lambda x: x + F.adaptive_max_pool2d(x, 1)),
     "resize": lambda: Apply(_windows),
     "pad": lambda: Apply(lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect")[..., 1:-1, 2:]),
+    "pad with a constant": lambda: nn.Sequential(
+        nn.ConstantPad2d((0, 1, 1, 0), 0.7), nn.Conv2d(CHANNELS, CHANNELS, 2)
+    ),
     "shuffle": lambda: Apply(_shuffle),
     "gather": lambda: Apply(lambda x: x[:, [3, 1, 0, 2]].index_select(2, torch.tensor([5, 4, 3, 2, 1, 0]))),
     "where": lambda: Apply(lambda x: torch.where(x > 0, x, 0.3)),
@@ -325,6 +333,9 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "product": lambda: Apply(lambda x: x[:, [1, 2, 3, 0]] * x.mean(1, keepdim=True)),
     "response norm": GlobalResponse,
     "centred": lambda: Apply(lambda x: x - x.mean(1, keepdim=True)),
+    "variance and mean at once": lambda: Apply(_var_mean),
+    "lerp": lambda: Apply(lambda x: torch.lerp(x, x.flip(2), 0.3) + torch.lerp(x, x.roll(1, 3), x.sigmoid())),
+    "addcdiv": lambda: Apply(lambda x: torch.addcdiv(x, x.flip(2), x.abs() + 1, value=0.5)),
     "unit length": lambda: Apply(lambda x: F.normalize(x, dim=1)),
     "standardised": lambda: Apply(lambda x: (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 0.1)),
     "attention": lambda: Tokens(Attention(F.scaled_dot_product_attention)),

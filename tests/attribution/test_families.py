@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+import torchvision
 
 from modelatlas.attribution import attribute, target_layer
 from modelatlas.attribution.budget import relevance_budget

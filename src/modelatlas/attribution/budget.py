@@ -150,6 +150,8 @@ class _ScaledConstants(TorchFunctionMode):
             args = (scaled[0], args[1], scaled[1]) if func is Tensor.where else (args[0], *scaled)
         elif func is Tensor.__setitem__ or func in _forms("masked_fill masked_fill_"):
             args = (*args[:2], self._scaled(args[2])) if _depends(args[0]) else args
+        elif func is F.pad and _depends(args[0]):
+            return self._pad(func, args, kwargs)
         elif func in _BIASED:
             return self._biased(func, args, kwargs)
         elif func in _NORMED:
@@ -173,6 +175,15 @@ class _ScaledConstants(TorchFunctionMode):
         if not any(map(_depends, values)):
             return list(values)
         return [self._scaled(value) for value in values]
+
+    def _pad(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = inspect.signature(func).bind(*args, **kwargs).arguments
+        value = given.pop("value", None) or 0
+        made = func(**given)
+        border = (
+            func(**(given | {"input": torch.zeros_like(given["input"]), "value": 1.0})) if value else None
+        )
+        return made if border is None else made + self._scaled(border * value)
 
     def _biased(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         position = 2  # input, weight, bias

@@ -197,15 +197,15 @@ def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
 
 
 def _without_class_maps(spatial: list[_Run], classes: int) -> list[_Run]:
-    """Drop what comes last and has a channel for each output, if one layer alone made it so.
+    """Drop what comes last and has a channel for each output, a width that no layer before it has.
 
-    A network without a head, whose output is as wide as its features, ends with more such layers than one.
+    If one layer alone made it so: a network without a head, as wide as its features, ends with more.
     """
     last = max((i for i, run in enumerate(spatial) if run.width != classes), default=-1)
-    makers = [
-        run for run in spatial[last + 1 :] if next(run.module.parameters(recurse=False), None) is not None
-    ]
-    return spatial[: last + 1] if last >= 0 and len(makers) == 1 else spatial
+    before, after = spatial[: last + 1], spatial[last + 1 :]
+    makers = [run for run in after if next(run.module.parameters(recurse=False), None) is not None]
+    new = before and all(run.width != classes for run in before)
+    return before if new and len(makers) == 1 else spatial
 
 
 def _bottom(spatial: list[_Run], whole: _Run) -> Iterator[_Run]:

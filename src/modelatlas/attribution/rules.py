@@ -67,13 +67,13 @@ _RESAMPLE: Final = _names(
 # Homogeneous of degree one, so that autograd's own backward keeps relevance: affine, picking, or a norm.
 _PLAIN: Final = _names(
     "Add AdaptiveAvgPool2D AdaptiveAvgPool3D AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Amin Aminmax "
-    "AvgPool2D AvgPool3D Cat Col2Im Complex Conj ConjPhysical Cummax Cummin Cumsum DiagEmbed FftC2C "
+    "AvgPool2D AvgPool3D Cat Cdist Col2Im Complex Conj ConjPhysical Cummax Cummin Cumsum DiagEmbed FftC2C "
     "FftC2R FftR2C Fill Fmax Fmin FractionalMaxPool2D FractionalMaxPool3D Im2Col IndexAdd IndexCopy "
-    "IndexFill IndexPut IndexPutImpl IndexReduce Kthvalue Lerp LinalgVectorNorm MaskedFill MaskedScatter "
+    "Hypot IndexFill IndexPut IndexPutImpl IndexReduce Kthvalue LinalgVectorNorm MaskedFill MaskedScatter "
     "Max MaxPool2D MaxPool2DWithIndices MaxPool3DWithIndices MaxUnpool2D MaxUnpool3D Maximum Mean Median "
     "Min Minimum MkldnnAdaptiveAvgPool2D MkldnnMaxPool2D Mode Nansum NativeDropout Neg NegView Norm Put "
     "Rsub Scatter ScatterAdd SelectScatter SliceScatter DiagonalScatter AsStridedScatter Sort Stack Std "
-    "Sub Sum ToMkldnn ToDense Topk Trace Tril Triu ViewAsComplex ViewAsReal Where Zero"
+    "StdMean Sub Sum ToMkldnn ToDense Topk Trace Tril Triu ViewAsComplex ViewAsReal Where Zero"
 ) | {"CopyBackwards", "CopySlices"}
 # Linear in each factor alone.
 _BILINEAR: Final = _names(
@@ -284,6 +284,25 @@ def _attention(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> 
     return Step((2,), _plain) if 2 in live else Step((), None)
 
 
+def _addcdiv(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    return Step(tuple(i for i in live if i < 2), _plain)  # the third input is a denominator
+
+
+def _lerp(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    """Affine in both ends; a weight that depends on the image has to be a gate."""
+    if 2 in live and not _is_gate(_source(node, 2), reach):
+        raise AttributionError("epsilon-lrp cannot trace lerp with an image-dependent weight that is no gate")
+    return Step(tuple(i for i in live if i < 2), _plain)
+
+
+def _var_mean(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    def pull(node: Any, grads: Grads) -> Grads:
+        variance, mean = grads
+        return _plain(node, (None if variance is None else variance * 0.5, mean))
+
+    return Step(live, pull)
+
+
 def _degree_two(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     return Step(live, _half)
 
@@ -353,6 +372,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(_BILINEAR, _bilinear),
     **dict.fromkeys(_names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
     **dict.fromkeys(_ATTENTION, _attention),
+    "AddcdivBackward": _addcdiv,
     "AddcmulBackward": _bilinear,
     "CudnnBatchNormBackward": _batch_norm,
     "CudnnGridSamplerBackward": _first,
@@ -363,10 +383,12 @@ _RULES: Final[Mapping[str, Rule]] = {
     "GridSampler2DBackward": _first,
     "GridSampler2DCpuFallbackBackward": _first,
     "GridSampler3DBackward": _first,
+    "LerpBackward": _lerp,
     "MulBackward": _product,
     "NativeBatchNormBackward": _batch_norm,
     "NativeGroupNormBackward": _group_norm,
     "NativeLayerNormBackward": _layer_norm,
     "PowBackward": _pow,
     "VarBackward": _degree_two,
+    "VarMeanBackward": _var_mean,
 }
