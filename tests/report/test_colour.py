@@ -143,6 +143,11 @@ def test_styles_of_a_set_do_not_depend_on_its_order(groups: list[str | None]) ->
     assert len(set(looks)) == len(looks)
 
 
+def test_two_dozen_further_groups_all_look_different() -> None:
+    styles = group_styles([*GROUPS[:4], *(f"group {i}" for i in range(24))])
+    assert len({(style.colour, style.weight, style.slant) for style in styles.values()}) == 28
+
+
 def square(values: np.ndarray) -> np.ndarray:
     out = (values + values.T) / 2
     np.fill_diagonal(out, 1)

@@ -1,6 +1,6 @@
 """What figures and page show of an atlas, gathered once: models with their styles, matrices in tree order.
 
-The only module of this room that asks an atlas for something; the rest draws what it is given.
+Drawing knows nothing of an atlas: it is handed these labels and matrices, and `examples` of maps.
 """
 
 from collections.abc import Mapping
@@ -38,6 +38,10 @@ class Labels:
 
     Attributes
     ----------
+    style
+        Model -> style of its group, or `NO_GROUP`.
+    untrained
+        Models with random weights.
     groups
         Styles by group, in the order of a legend.
     """
@@ -63,6 +67,8 @@ class Matrix:
         Affinities and the ends of their 95 % intervals.
     tree
         None for a model alone.
+    scale
+        Of the colours.
     """
 
     method: str

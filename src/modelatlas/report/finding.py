@@ -8,7 +8,7 @@ import numpy as np
 from modelatlas.report.contents import Labels, Matrix, method_title
 from modelatlas.report.numbers import digits_of
 
-__all__ = ["Finding", "Pair", "finding"]
+__all__ = ["Finding", "Pair", "finding", "pair"]
 
 NEXT_TO_NOTHING: Final = 0.05
 
@@ -60,8 +60,8 @@ def finding(matrix: Matrix, labels: Labels) -> Finding:
     trained = [i for i, model in enumerate(matrix.models) if model not in labels.untrained]
     among = trained if len(trained) > 1 else list(range(len(matrix.models)))
     pairs = sorted(
-        (_pair(matrix, i, j) for place, i in enumerate(among) for j in among[place + 1 :]),
-        key=lambda pair: (-pair.affinity, pair.first, pair.second),
+        (pair(matrix, i, j) for place, i in enumerate(among) for j in among[place + 1 :]),
+        key=lambda one: (-one.affinity, one.first, one.second),
     )
     rival = pairs[1] if len(pairs) > 1 and pairs[1].high >= pairs[0].low else None
     return Finding(
@@ -77,9 +77,10 @@ def finding(matrix: Matrix, labels: Labels) -> Finding:
 def _loner(matrix: Matrix, among: list[int]) -> Pair:
     values = matrix.values[np.ix_(among, among)] - 3 * np.eye(len(among))  # itself is no neighbour
     lonely = int(np.argmin(values.max(axis=1)))
-    return _pair(matrix, among[lonely], among[int(np.argmax(values[lonely]))])
+    return pair(matrix, among[lonely], among[int(np.argmax(values[lonely]))])
 
 
-def _pair(matrix: Matrix, i: int, j: int) -> Pair:
+def pair(matrix: Matrix, i: int, j: int) -> Pair:
+    """Affinity of row i and column j."""
     numbers = (float(of[i, j]) for of in (matrix.values, matrix.low, matrix.high))
     return Pair(matrix.models[i], matrix.models[j], *numbers)

@@ -52,19 +52,20 @@ _PAPER: Final = {
     "semantic": ("#9b2f77", "#e79ac8", "bold", "italic"),
 }
 _FURTHER: Final = (
-    ("#7a5900", "#dcb24b", "normal", "normal"),
-    ("#5b4bb3", "#b0a5f5", "bold", "normal"),
-    ("#a3262e", "#f58d8f", "normal", "italic"),
-    ("#006d7a", "#4fc6d6", "bold", "italic"),
-    ("#5c5f66", "#a9adb5", "normal", "normal"),
-    ("#4f6b00", "#a9c64a", "bold", "normal"),
+    ("#7a5900", "#dcb24b"),
+    ("#5b4bb3", "#b0a5f5"),
+    ("#a3262e", "#f58d8f"),
+    ("#006d7a", "#4fc6d6"),
+    ("#5c5f66", "#a9adb5"),
+    ("#4f6b00", "#a9c64a"),
 )
+_FONTS: Final = (("normal", "normal"), ("bold", "normal"), ("normal", "italic"), ("bold", "italic"))
 
 
 def group_styles(groups: Iterable[str | None]) -> dict[str, GroupStyle]:
     """Style of every group, the paper's four first, others by name; the same set always gets the same styles.
 
-    Upper and lower case are one group's matter only for the paper's four. `None` and "" are no group.
+    Case does not matter for the paper's four. `None` and "" are no group.
     """
     names = sorted({group for group in groups if group}, key=lambda name: (_rank(name), name))
     further = 0
@@ -72,7 +73,8 @@ def group_styles(groups: Iterable[str | None]) -> dict[str, GroupStyle]:
     for name in names:
         look = _PAPER.get(name.lower())
         if look is None:
-            look = _FURTHER[further % len(_FURTHER)]
+            turn = further // len(_FURTHER)  # each time round, a colour meets another font: 24 looks
+            look = (*_FURTHER[further % len(_FURTHER)], *_FONTS[(further + turn * 3) % len(_FONTS)])
             further += 1
         colour, dark, weight, slant = look
         styles[name] = GroupStyle(name, colour, dark, weight, slant)  # type: ignore[arg-type]

@@ -13,11 +13,12 @@ from jaxtyping import Float64
 
 from modelatlas.report.colour import Palette, hex_colour, ink_on, palette
 from modelatlas.report.contents import Labels, Matrix, method_title
+from modelatlas.report.finding import Pair, pair
 from modelatlas.report.groups import GroupStyle
 from modelatlas.report.numbers import digits_of, number, short
 from modelatlas.report.tree_figure import branches, distance_ticks
 
-__all__ = ["SHADES", "Axis", "Cell", "Neighbour", "Panel", "TreeDrawing", "make_panel", "shades"]
+__all__ = ["SHADES", "Axis", "Cell", "Panel", "TreeDrawing", "make_panel", "shades"]
 
 SHADES: Final = 64
 SHOWN_NEIGHBOURS: Final = 3
@@ -31,16 +32,6 @@ class Cell:
 
     text: str
     shade: str
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A source and its affinity with the end of its interval."""
-
-    model: str
-    affinity: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,23 @@ class TreeDrawing:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """All that the page shows of one method."""
+    """All that the page shows of one method.
+
+    Attributes
+    ----------
+    rows
+        Cells of the matrix, in the order of `models`.
+    ramp
+        Shades of the scale from low to high, as class names.
+    ticks
+        Of the scale.
+    nearest
+        Target -> its best sources, best first.
+    digits
+        After the point, of affinities.
+    data
+        JSON for the page's script.
+    """
 
     method: str
     title: str
@@ -82,7 +89,7 @@ class Panel:
     ramp: tuple[str, ...]
     ticks: tuple[Axis, ...]
     tree: TreeDrawing | None
-    nearest: Mapping[str, tuple[Neighbour, ...]]
+    nearest: Mapping[str, tuple[Pair, ...]]
     digits: int
     data: str
 
@@ -122,15 +129,12 @@ def shades(name: Palette) -> list[tuple[str, str]]:
     return [(ground, ink_on(ground)) for ground in grounds]
 
 
-def _nearest(matrix: Matrix) -> dict[str, tuple[Neighbour, ...]]:
+def _nearest(matrix: Matrix) -> dict[str, tuple[Pair, ...]]:
     found = {}
     for j, target in enumerate(matrix.models):
         others = [i for i in range(len(matrix.models)) if i != j]
         best = sorted(others, key=lambda i: (-matrix.values[i, j], matrix.models[i]))[:SHOWN_NEIGHBOURS]
-        found[target] = tuple(
-            Neighbour(matrix.models[i], *(float(of[i, j]) for of in (matrix.values, matrix.low, matrix.high)))
-            for i in best
-        )
+        found[target] = tuple(pair(matrix, i, j) for i in best)
     return found
 
 
