@@ -63,6 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "sheet":
         for path in overview.sheets(site, options.folder, options.split):
             print(path)
+        print(overview.poster(site, f"{options.folder}/rooms.webp"))
     elif options.command == "labels":
         print(overview.labels(site, options.file, options.views))
     else:

@@ -30,10 +30,10 @@ minizoo-tiny: minizoo-setup
 	$(MINIZOO) render --tiny --workers 2
 	$(MINIZOO) status --tiny
 
-# Finished buildings only; a committed shard is never written again.
+# Finished floors only; a committed shard is never written again.
 minizoo-commit: minizoo-status
 	git add minizoo/views/*.zip
-	git diff --cached --quiet -- minizoo/views || git commit -q -m "minizoo: add finished buildings" -- minizoo/views
+	git diff --cached --quiet -- minizoo/views || git commit -q -m "minizoo: add finished floors" -- minizoo/views
 
 # Learning needs the library's environment, not the renderer's. Each goes on from wherever it was stopped.
 minizoo-train: $(VENV)/.dev

@@ -1,6 +1,7 @@
 """Look at what is there: contact sheets, pictures of the labels, and the state of the rendering."""
 
 import colorsys
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from minizoo.labels.meaning import OBJECTS
 from minizoo.paths import write_bytes
 from minizoo.worker import Site
 
-__all__ = ["labels", "sheets", "status", "views"]
+__all__ = ["labels", "poster", "sheets", "status", "views"]
 
 _TILE = 128
 _MAPS = (
@@ -32,11 +33,12 @@ def views(site: Site, split: str = "") -> Iterator[store.View]:
     for path in sorted(site.shards.glob("*.zip")):
         if not split or path.stem.startswith(f"{split}-"):
             yield from store.read_shard(path, site.recipe)
-    for building in site.buildings():
-        if site.shard(building).exists() or (split and building.split != split):
+    for floor in site.floors():
+        building = floor.building
+        if site.shard(floor).exists() or (split and building.split != split):
             continue
         head = {"building": building.name, "split": building.split, "size": site.settings.size}
-        for file in (f for f in map(partial(site.room_file, building), range(building.rooms)) if f.exists()):
+        for file in (f for f in map(partial(site.room_file, building), floor.rooms) if f.exists()):
             room = json.loads(file.read_text(encoding="utf-8"))
             for camera in room["views"]:
                 path = file.with_name(f"{camera['name']}.view")
@@ -57,6 +59,21 @@ def sheets(site: Site, folder: str, split: str = "", *, rows: int = 8, columns: 
         _save(path, _grid([found[place][k] for k in spread], columns))
         written.append(path)
     return written
+
+
+def poster(site: Site, file: str, *, columns: int = 8) -> Path:
+    """Write one picture with a row of views for every kind of room."""
+    found: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for view in views(site):
+        found[view.place].setdefault(view.name.rsplit("a", 1)[0], view.picture)  # the best view of a room
+    rows = []
+    for place in (p for p in PLACES if p in found):
+        pictures = list(found[place].values())
+        some = [pictures[k] for k in np.linspace(0, len(pictures) - 1, columns).astype(int)]
+        rows.append(np.hstack([np.asarray(Image.fromarray(p).resize((_TILE, _TILE))) for p in some]))
+    path = Path(file)
+    _save(path, np.vstack(rows))
+    return path
 
 
 def labels(site: Site, file: str, count: int) -> Path:
@@ -81,13 +98,14 @@ def status(site: Site) -> str:
         done[index["split"]] += sum(len(room["views"]) for room in index["rooms"])
         size[index["split"]] += path.stat().st_size
     lines = [f"recipe {site.recipe}, work in {site.work}, shards in {site.shards}"]
-    planned = Counter(b.split for b in site.buildings())
-    for split, count in planned.items():
-        open_ones = [b for b in site.buildings() if b.split == split and not site.shard(b).exists()]
-        loose = sum(len(list((site.work / b.name).glob("*.view"))) for b in open_ones)
+    floors = site.floors()
+    for split in dict.fromkeys(floor.building.split for floor in floors):
+        mine = [floor for floor in floors if floor.building.split == split]
+        rooms = [(f.building, k) for f in mine if not site.shard(f).exists() for k in f.rooms]
+        loose = sum(site.room_file(*room).exists() for room in rooms)
         lines.append(
-            f"{split:9s} {finished[split]:3d} of {count} buildings, {done[split]:5d} views, "
-            f"{size[split] / 2**20:5.1f} MB packed; {loose} loose views"
+            f"{split:9s} {finished[split]:3d} of {len(mine)} floors, {done[split]:5d} views, "
+            f"{size[split] / 2**20:5.1f} MB packed; {loose} loose rooms"
         )
     return "\n".join(lines)
 
@@ -180,8 +198,7 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def _save(path: Path, picture: np.ndarray) -> None:
-    import io
-
     data = io.BytesIO()
-    Image.fromarray(picture).save(data, "PNG", optimize=True)
+    form = "WEBP" if path.suffix == ".webp" else "PNG"
+    Image.fromarray(picture).save(data, form, optimize=True, quality=85)
     write_bytes(path, data.getvalue())

@@ -8,17 +8,17 @@ mix.
 import colorsys
 import math
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from minizoo.catalogue import SEEN_SPLITS, Catalogue, hold_out
 from minizoo.geometry import rng_for
 from minizoo.kinds import KINDS, PLACES
 
-__all__ = ["Building", "Palette", "buildings", "palette_of", "place_of"]
+__all__ = ["Building", "Floor", "Palette", "buildings", "floors", "palette_of", "place_of"]
 
 _CYCLE = ("train", "transfer", "test", "train", "val", "train", "train", "transfer", "train", "train")
 _CYCLES = 6
+FLOOR = len(PLACES)
 _PROBES = 5
 _PROBE_ROOMS = 50  # x 4 views: 200 of a building, 1,000 in all, as the paper's probe
 
@@ -48,6 +48,20 @@ class Building:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """Ten rooms of a building, one of every kind: the least that is packed and committed."""
+
+    building: Building
+    number: int
+    rooms: range
+
+    @property
+    def name(self) -> str:
+        """Name of the floor's shard."""
+        return f"{self.building.name}-{self.number}"
+
+
+@dataclass(frozen=True)
 class Palette:
     """What the rooms of one building share."""
 
@@ -62,8 +76,29 @@ class Palette:
     hue: float
 
 
-def buildings() -> Iterator[Building]:
-    """All buildings, in the order in which they are made."""
+def buildings() -> list[Building]:
+    """All buildings, in the order in which they are begun."""
+    return [building for cycle in _cycles() for building in cycle]
+
+
+def floors(chosen: list[list[Building]] | None = None) -> list[Floor]:
+    """All floors, in the order in which they are made: the first ones of a cycle, then the second."""
+    made = []
+    for cycle in chosen or _cycles():
+        whole = [_floors_of(building) for building in cycle]
+        for number in range(max(map(len, whole))):
+            made += [own[number] for own in whole if number < len(own)]
+    return made
+
+
+def _floors_of(building: Building) -> list[Floor]:
+    starts = range(0, building.rooms, FLOOR)
+    ends = [min(start + FLOOR, building.rooms) for start in starts]
+    return [Floor(building, k, range(a, b)) for k, (a, b) in enumerate(zip(starts, ends, strict=True))]
+
+
+def _cycles() -> list[list[Building]]:
+    """Ten buildings of all splits and, in the middle, one of the probe."""
     counts = dict.fromkeys((*_CYCLE, "probe"), 0)
 
     def next_of(split: str) -> Building:
@@ -72,11 +107,15 @@ def buildings() -> Iterator[Building]:
         rooms = _PROBE_ROOMS if split == "probe" else rng_for("rooms", name).randint(25, 32)
         return Building(name, split, rooms)
 
+    cycles = []
     for cycle in range(_CYCLES):
+        begun = []
         for position, split in enumerate(_CYCLE):
-            yield next_of(split)
+            begun.append(next_of(split))
             if position == len(_CYCLE) // 2 and cycle < _PROBES:
-                yield next_of("probe")
+                begun.append(next_of("probe"))
+        cycles.append(begun)
+    return cycles
 
 
 def place_of(building: Building, index: int) -> str:

@@ -1,4 +1,4 @@
-"""Views on disk: single ones while a building is made, one shard per finished building.
+"""Views on disk: single ones while a floor of a building is made, one shard per finished floor.
 
 A shard is a zip of pictures (WebP), geometry (`geometry_code`) and one `index.json` that names the recipe,
 the rooms, what stands in them and the cameras. Members are stored in a fixed order with a fixed date, so the
@@ -66,7 +66,7 @@ def unpack_view(data: bytes, where: Path | str) -> dict[str, bytes]:
 
 
 def pack(path: Path, head: dict, views: dict[str, dict[str, bytes]]) -> None:
-    """Write a building's shard: `head` is its index, `views` the members of each view by name."""
+    """Write a shard: `head` is its index, `views` the members of each view by name."""
     members = {"index.json": json.dumps({"format": FORMAT, **head}, separators=(",", ":")).encode()}
     for name, parts in sorted(views.items()):
         members[f"{name}.webp"], members[f"{name}.lzma"] = parts["picture.webp"], parts["shape.lzma"]

@@ -1,4 +1,4 @@
-"""Make the views of all buildings: claim a room, render what it lacks, pack a building when it is done.
+"""Make the views of all buildings: claim a room, render what it lacks, pack a floor when it is done.
 
 Any number of workers share the work by file locks, which die with their process. A room is planned again from
 its seed after a stop; views that are there are kept, a half-written one never has its name. Workers leave
@@ -21,7 +21,7 @@ from minizoo import paths, store
 from minizoo.catalogue import Catalogue, load
 from minizoo.errors import MissingPackageError
 from minizoo.geometry import rng_for
-from minizoo.plan import Building, buildings, palette_of
+from minizoo.plan import Building, Floor, floors, palette_of
 from minizoo.recipe import SHIPPED, TINY, Settings, fingerprint
 
 __all__ = ["RECYCLE", "STUCK", "Site", "work"]
@@ -41,19 +41,19 @@ class Site:
         self.work = paths.WORK / self.recipe
         self.shards = self.work / "views" if tiny else paths.VIEWS
 
-    def buildings(self) -> list[Building]:
-        """All buildings of this recipe, in order; two very small ones for a trial."""
+    def floors(self) -> list[Floor]:
+        """All floors of this recipe, in order; two very small ones for a trial."""
         if self.tiny:
-            return [Building("train-tiny", "train", 2), Building("test-tiny", "test", 1)]
-        return list(buildings())
+            return floors([[Building("train-tiny", "train", 2), Building("test-tiny", "test", 1)]])
+        return floors()
 
     def room_file(self, building: Building, index: int) -> Path:
         """File that is there when a room is finished."""
         return self.work / building.name / f"r{index:02d}.json"
 
-    def shard(self, building: Building) -> Path:
-        """Shard of a building."""
-        return self.shards / f"{building.name}.zip"
+    def shard(self, floor: Floor) -> Path:
+        """Shard of a floor."""
+        return self.shards / f"{floor.name}.zip"
 
 
 def work(site: Site, *, rooms: int = 40, only: tuple[str, ...] = ()) -> int:
@@ -62,35 +62,33 @@ def work(site: Site, *, rooms: int = 40, only: tuple[str, ...] = ()) -> int:
     catalogue = load()
     kit: dict[bool, object] = {}
     made = 0
-    for building in site.buildings():
-        if only and building.split not in only:
+    for floor in site.floors():
+        if only and floor.building.split not in only:
             continue
-        if site.shard(building).exists():
-            store.read_index(site.shard(building), site.recipe)
+        if site.shard(floor).exists():
+            store.read_index(site.shard(floor), site.recipe)
             continue
-        for index in range(building.rooms):
-            if site.room_file(building, index).exists():
+        for index in floor.rooms:
+            finished = site.room_file(floor.building, index)
+            if finished.exists():
                 continue
-            with _claim(site.work / building.name / f"r{index:02d}.lock") as mine:
-                if not mine or site.room_file(building, index).exists():
+            with _claim(finished.with_suffix(".lock")) as mine:
+                if not mine or finished.exists():
                     continue
                 paths.check_disk(site.work)
-                if bool(kit) and building.split == "probe" and True not in kit:
+                if kit and (floor.building.split == "probe") not in kit:
                     return RECYCLE  # the probe is rendered with other settings, in a process of its own
-                if bool(kit) and building.split != "probe" and False not in kit:
-                    return RECYCLE
                 began = time.monotonic()
-                count = _room(site, building, index, catalogue, kit)
+                count = _room(site, floor.building, index, catalogue, kit)
+                took = time.monotonic() - began
                 print(
-                    f"{building.name} r{index:02d}: {count} views, {time.monotonic() - began:.1f} s",
-                    file=log,
-                    flush=True,
+                    f"{floor.building.name} r{index:02d}: {count} views, {took:.1f} s", file=log, flush=True
                 )
                 made += 1
                 if made >= rooms:
-                    _pack(site, building)
+                    _pack(site, floor)
                     return RECYCLE
-        _pack(site, building)
+        _pack(site, floor)
     return 0
 
 
@@ -146,10 +144,11 @@ def _shoot(settings: Settings, renderer, light: dict, view, path: Path, flaw: Pa
     paths.write_bytes(path, data)
 
 
-def _pack(site: Site, building: Building) -> None:
-    """Write the shard of a building whose rooms are all there."""
-    files = [site.room_file(building, index) for index in range(building.rooms)]
-    if site.shard(building).exists() or not all(file.exists() for file in files):
+def _pack(site: Site, floor: Floor) -> None:
+    """Write the shard of a floor whose rooms are all there."""
+    building = floor.building
+    files = [site.room_file(building, index) for index in floor.rooms]
+    if site.shard(floor).exists() or not all(file.exists() for file in files):
         return
     rooms = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     views = {}
@@ -160,7 +159,7 @@ def _pack(site: Site, building: Building) -> None:
         "recipe": site.recipe, "building": building.name, "split": building.split, "size": site.settings.size,
         "rooms": rooms,
     }  # fmt: skip
-    store.pack(site.shard(building), head, views)
+    store.pack(site.shard(floor), head, views)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def furniture():
 @pytest.fixture(scope="module")
 def rooms(furniture):
     found = []
-    for building in list(plan.buildings())[:4]:
+    for building in plan.buildings()[:4]:
         palette = plan.palette_of(building, furniture)
         found += [furnish.plan_room(building, palette, furniture, k) for k in range(20)]
     return found
@@ -127,7 +127,7 @@ def test_rooms_are_furnished(rooms):
 
 
 def test_the_seed_decides_and_another_attempt_differs(furniture):
-    building = next(plan.buildings())
+    building = plan.buildings()[0]
     palette = plan.palette_of(building, furniture)
 
     def text(index, attempt):
@@ -170,13 +170,23 @@ def test_holding_out_is_a_partition_that_barely_moves_when_a_model_is_added(ids,
 
 
 def test_splits_are_interleaved_and_the_probe_is_a_thousand_views():
-    order = list(plan.buildings())
+    order = plan.buildings()
     assert {b.split for b in order[:7]} == {"train", "transfer", "test", "val", "probe"}
     assert sum(b.rooms * 4 for b in order if b.split == "probe") == 1000
     assert len({b.name for b in order}) == len(order)
     train = sum(b.rooms for b in order if b.split == "train")
     assert 0.5 < train / sum(b.rooms for b in order if b.split != "probe") < 0.7
     assert all(25 <= b.rooms <= 50 for b in order)
+
+
+def test_a_floor_has_every_kind_of_room_and_the_first_ones_are_of_all_splits():
+    made = plan.floors()
+    assert {f.building.split for f in made[:7]} == {"train", "transfer", "test", "val", "probe"}
+    for floor in made:
+        if len(floor.rooms) == plan.FLOOR:
+            assert {plan.place_of(floor.building, k) for k in floor.rooms} == set(PLACES)
+    rooms = Counter((f.building.name, k) for f in made for k in f.rooms)
+    assert rooms == Counter((b.name, k) for b in plan.buildings() for k in range(b.rooms))
 
 
 def test_kinds_are_read_from_the_top():

@@ -90,7 +90,7 @@ def test_a_trial_with_three_rooms_renders_packs_resumes_and_labels(tmp_path):
 
     assert run("render", "--tiny", "--workers", "1").returncode == 0
     shards = sorted(cache.glob("work/*/views/*.zip"))
-    assert [path.stem for path in shards] == ["test-tiny", "train-tiny"]
+    assert [path.stem for path in shards] == ["test-tiny-0", "train-tiny-0"]
     first = {path.name: path.read_bytes() for path in shards}
     found = [view for path in shards for view in store.read_shard(path)]
     assert len(found) >= 4

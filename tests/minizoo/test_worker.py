@@ -1,6 +1,7 @@
 """Sharing and resuming the work, without a renderer."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 pytest.importorskip("skimage", reason="the overview draws labels")
 
 from minizoo.__main__ import main
-from minizoo.plan import Building
+from minizoo.plan import Building, Floor
 from minizoo.recipe import SHIPPED, TINY, Settings, fingerprint
 
 from minizoo import paths, store, worker
@@ -49,24 +50,26 @@ def finish(site, building, index):
     paths.write_bytes(site.room_file(building, index), json.dumps(room).encode())
 
 
-def test_a_building_is_packed_when_its_last_room_is_there(site):
+def test_a_floor_is_packed_when_its_last_room_is_there(site):
     building = Building("train-000", "train", 3)
+    floor = Floor(building, 0, range(3))
     finish(site, building, 0)
     finish(site, building, 2)
-    worker._pack(site, building)
-    assert not site.shard(building).exists()
+    worker._pack(site, floor)
+    assert not site.shard(floor).exists()
     finish(site, building, 1)
-    worker._pack(site, building)
-    assert [v.picture[0, 0, 0] // 9 for v in store.read_shard(site.shard(building), site.recipe)] == [0, 1, 2]
+    worker._pack(site, floor)
+    assert [v.picture[0, 0, 0] // 9 for v in store.read_shard(site.shard(floor), site.recipe)] == [0, 1, 2]
 
 
-def test_a_packed_building_is_never_written_again(site):
+def test_a_packed_floor_is_never_written_again(site):
     building = Building("train-000", "train", 1)
+    floor = Floor(building, 0, range(1))
     finish(site, building, 0)
-    worker._pack(site, building)
-    before = site.shard(building).stat().st_mtime_ns
-    worker._pack(site, building)
-    assert site.shard(building).stat().st_mtime_ns == before
+    worker._pack(site, floor)
+    before = site.shard(floor).stat().st_mtime_ns
+    worker._pack(site, floor)
+    assert site.shard(floor).stat().st_mtime_ns == before
 
 
 def test_a_room_is_claimed_once_and_free_again_after(tmp_path):
@@ -92,24 +95,26 @@ def test_status_names_a_shard_of_another_recipe_in_one_line(site, capsys):
     assert "train-000.zip was made by recipe older" in err
 
 
-def test_status_counts_buildings_and_views(site, capsys):
+def test_status_counts_floors_and_views(site, capsys):
     building = Building("train-000", "train", 1)
+    floor = Floor(building, 0, range(1))
     finish(site, building, 0)
-    worker._pack(site, building)
+    worker._pack(site, floor)
     finish(site, Building("train-001", "train", 2), 0)
     assert main(["status"]) == 0
     out = capsys.readouterr().out
-    assert "train       1 of 36 buildings,     1 views" in out
-    assert "1 loose views" in out
+    assert re.search(r"train +1 of \d+ floors, +1 views.* 1 loose rooms", out)
 
 
 def test_sheets_are_written_for_the_kinds_that_are_there(site, tmp_path, capsys):
     building = Building("train-000", "train", 2)
+    floor = Floor(building, 0, range(2))
     for index in range(2):
         finish(site, building, index)
-    worker._pack(site, building)
+    worker._pack(site, floor)
     assert main(["sheet", str(tmp_path / "sheets")]) == 0
-    assert [p.name for p in (tmp_path / "sheets").iterdir()] == ["rooms-all-office.png"]
+    found = sorted(p.name for p in (tmp_path / "sheets").iterdir())
+    assert found == ["rooms-all-office.png", "rooms.webp"]
 
 
 def test_rendering_without_furniture_says_what_to_do(tmp_path, monkeypatch, capsys):
