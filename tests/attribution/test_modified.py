@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modelatlas.attribution import attribute
@@ -11,6 +11,10 @@ from oracles.modified_gradient import modified_gradient
 from tiny import BLOCKS, images, network
 
 NOT_IN_THE_ORACLE = {
+    "power of two",
+    "logsumexp",
+    "log softmax",
+    "first power",
     "pad with a constant",
     "variance and mean at once",
     "lerp",
@@ -45,7 +49,9 @@ def test_every_kind_of_operation_equals_its_literal_twin(block):
 )
 def test_random_networks_equal_their_literal_twin(blocks, seed, epsilon):
     net, x = network("conv", *blocks, "conv", seed=seed), images(seed=seed)
-    assert_close(relevance(net, x, epsilon=epsilon), x * modified_gradient(net, x, epsilon=epsilon), 1e-9)
+    expected = x * modified_gradient(net, x, epsilon=epsilon)
+    assume(float(expected.abs().max()) < 1e12)  # not exp(exp(x))
+    assert_close(relevance(net, x, epsilon=epsilon), expected, 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,15 @@ def test_small_eps_keeps_rectifier_networks_at_the_plain_gradient(block):
     net, x = network("conv", block, "conv", "relu", "conv"), images()
     maps = attribute(net, x, layer="4", epsilon=1e-12)
     assert_close(maps["epsilon-lrp"], maps["gradient-x-input"], 1e-6)
+
+
+def test_an_operation_without_a_rule_does_no_harm_inside_a_gate():
+    net = network("conv", "conv").append(torch.nn.Identity().eval())
+    net[2].forward = lambda x: x * torch.sigmoid(torch.cumprod(x, 1))
+    gate = torch.sigmoid(torch.cumprod(net[:2](images()), 1)).detach()
+    found = relevance(net, images())
+    net[2].forward = lambda x: x * gate
+    assert_close(found, relevance(net, images()))
 
 
 def test_an_unknown_operation_is_named_and_only_epsilon_lrp_minds():

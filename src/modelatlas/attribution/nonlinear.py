@@ -132,10 +132,6 @@ def _pow(node: Any) -> Point:
     return Point(z, z.pow(node._saved_exponent))
 
 
-def _base_pow(node: Any) -> Point:
-    return Point(node._saved_exponent, node._saved_result)
-
-
 def _clamp(node: Any) -> Point:
     z = node._saved_self
     return Point(z, z.clamp(getattr(node, "_saved_min", None), getattr(node, "_saved_max", None)))
@@ -204,5 +200,5 @@ OVERLOADS: Final[Mapping[str, Recipe]] = {
     "CeluBackward1": _inverted(_celu_inverse),
     "EluBackward1": _inverted(_elu_inverse),
     "LeakyReluBackward1": _leaky_in_place,
-    "PowBackward2": _base_pow,
+    "PowBackward2": lambda node: Point(node._saved_exponent, node._saved_result),
 }

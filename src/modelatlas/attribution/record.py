@@ -105,7 +105,8 @@ class Recorder(TorchFunctionMode):
         if in_place and args and isinstance(args[0], Tensor):
             if func in _COPIES:
                 return self._copy(func, args, kwargs)
-            if args[0]._is_view() and getattr(func, "__name__", "") not in _SHAPE_IN_PLACE:
+            name = getattr(func, "__name__", "")
+            if args[0]._is_view() and name not in _SHAPE_IN_PLACE and any(map(_attached, args)):
                 changed = self._run(func, True, (args[0].clone(), *args[1:]), kwargs)
                 return self._copy(Tensor.copy_, (args[0], changed), {})
         return self._run(func, in_place, args, kwargs)
@@ -126,6 +127,10 @@ class Recorder(TorchFunctionMode):
             point = Point(z, y.detach())
             self.notes[y.grad_fn] = Note(point, (z._version, y._version))
         return y
+
+
+def _attached(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _in_place(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

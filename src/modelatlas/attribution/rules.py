@@ -16,7 +16,7 @@ stand here:
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from modelatlas.attribution.batchnorm import per_channel
 from modelatlas.attribution.nonlinear import ELEMENTWISE, node_name
 from modelatlas.errors import AttributionError
 
-__all__ = ["SHAPE_ONLY", "Pull", "Reach", "Step", "step"]
+__all__ = ["SHAPE_ONLY", "Pull", "Reach", "Step", "step", "untraceable"]
 
 Edge = tuple[Any, int]  # a node and which of its outputs
 Grads = Sequence[Tensor | None]
@@ -98,10 +98,7 @@ _SCALES: Final = frozenset({"MulBackward", "DivBackward", "NegBackward"})
 def step(node: Any, reach: Mapping[Any, Reach], name: str) -> Step:
     """Rule for `node`, whose inputs are already known to depend on the image or not.
 
-    Raises
-    ------
-    AttributionError
-        No rule for this operation; it is named.
+    An operation without a rule gets one that raises once relevance reaches it: inside a gate it does no harm.
     """
     live = tuple(i for i, (source, _) in enumerate(node.next_functions) if reach.get(source))
     if not live:
@@ -113,9 +110,20 @@ def step(node: Any, reach: Mapping[Any, Reach], name: str) -> Step:
         return rule(node, live, reach)
     if name in ELEMENTWISE or name in _NOTED_ONLY:
         return Step(live[:1], None)
+    return Step(live, untraceable)
+
+
+def untraceable(node: Any, grads: Grads) -> NoReturn:
+    """Refuse to cross a node.
+
+    Raises
+    ------
+    AttributionError
+        Always; it names the operation.
+    """
     raise AttributionError(
-        f"epsilon-lrp cannot trace the operation {node.name()}: ask for the gradient methods alone, choose "
-        "a layer before it, or write it with operations of torch that have a rule"
+        f"epsilon-lrp cannot trace the operation {node.name()}: ask for the gradient methods alone, choose a "
+        "layer before it, or write it with operations of torch that have a rule"
     )
 
 
@@ -198,7 +206,7 @@ def _product(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> St
     if len(live) == 2:
         first, second = _source(node, 0), _source(node, 1)
         for mine, other, position in ((first, second, 0), (second, first, 1)):
-            if mine != other and _is_function_of(other, mine, reach):
+            if mine != other and reach[other[0]] == Reach.IMAGE and _is_function_of(other, mine, reach):
                 return Step((position,), None)
     carriers = _carriers(node, live, reach)
     return Step(carriers, _half if len(carriers) == 2 else _times_other(carriers[0]))
@@ -261,18 +269,22 @@ def _exponential(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -
     argument = _through_views(_source(node, 0))
     if node_name(argument) == "LogSoftmaxBackward":
         return Step((), None)
-    if node_name(argument) == "SubBackward" and node_name(_source(argument, 1)[0]) == "LogsumexpBackward":
-        return Step((), None)
+    if node_name(argument) == "SubBackward":
+        subtracted = _source(argument, 1)[0]
+        if subtracted is not None and node_name(subtracted) == "LogsumexpBackward":
+            return Step((), None)
     return Step(live, None)
 
 
 def _pow(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
-    if node.name() != "PowBackward0":
-        return Step((1,), None) if live == (1,) or node.name() == "PowBackward2" else Step((0,), None)
+    if node.name() != "PowBackward0":  # of two tensors, or of a number to a tensor
+        return Step(live[:1], None)
     exponent = float(node._saved_exponent)
-    if exponent < 0:
+    if exponent <= 0:
         return Step((), None)
-    return Step(live, _half) if exponent == 2 else Step(live, None)
+    if exponent in (1, 2):
+        return Step(live, _half if exponent == 2 else _plain)
+    return Step(live, None)
 
 
 def _first(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
@@ -290,9 +302,8 @@ def _addcdiv(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> St
 
 def _lerp(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Affine in both ends; a weight that depends on the image has to be a gate."""
-    if 2 in live and not _is_gate(_source(node, 2), reach):
-        raise AttributionError("epsilon-lrp cannot trace lerp with an image-dependent weight that is no gate")
-    return Step(tuple(i for i in live if i < 2), _plain)
+    traceable = 2 not in live or _is_gate(_source(node, 2), reach)
+    return Step(tuple(i for i in live if i < 2), _plain if traceable else untraceable)
 
 
 def _var_mean(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:

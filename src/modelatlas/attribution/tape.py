@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modelatlas.attribution.nonlinear import ELEMENTWISE, OVERLOADS, Point, chain_factor, node_name
 from modelatlas.attribution.record import Recorder
-from modelatlas.attribution.rules import Reach, Step, step
+from modelatlas.attribution.rules import Reach, Step, step, untraceable
 from modelatlas.errors import AttributionError
 
 __all__ = ["modified_gradient"]
@@ -61,12 +61,6 @@ def modified_gradient(
         An operation has no rule; it is named.
     """
     steps = _plan(root.grad_fn, sources)
-    hidden = next((n for n in steps if node_name(n) == "CopySlices" and n not in recorder.copies), None)
-    if hidden is not None:
-        raise AttributionError(
-            "epsilon-lrp cannot trace an in-place operation on a view inside a composite function: "
-            "ask for the gradient methods alone, or choose a layer before it"
-        )
     with torch.no_grad():
         return _Pass(steps, sources, epsilon, recorder, observe).run(root)
 
@@ -111,7 +105,7 @@ class _Pass:
         self.steps = steps
         self.sources = sources
         self.epsilon = epsilon
-        self.notes = recorder.notes
+        self.recorder = recorder
         self.observe = observe
         self.pending: dict[Any, dict[int, Tensor]] = {}
         self.own: set[tuple[Any, int]] = set()  # pending gradients that nothing else refers to
@@ -145,6 +139,8 @@ class _Pass:
             position = rule.inputs[0]
             self._send(node, position, self._elementwise(node, position, waiting[0], own[0]), own=True)
             return
+        if name == "CopySlices" and node not in self.recorder.copies:
+            untraceable(node, ())  # an in-place operation on a view, inside a composite function
         grads = [waiting.get(i) for i in range(len(node._input_metadata))]
         fresh = name in _FRESH or (all(own) and name in _RESHAPED)
         found = rule.pull(node, grads)
@@ -159,7 +155,7 @@ class _Pass:
         return owned
 
     def _elementwise(self, node: Any, position: int, grad: Tensor, own: bool) -> Tensor:
-        note = self.notes.get(node)
+        note = self.recorder.notes.get(node)
         point = note.point if note is not None and note.holds else self._point(node, position)
         if self.observe is not None:
             self.observe(node_name(node), point, grad)
