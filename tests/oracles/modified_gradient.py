@@ -167,9 +167,11 @@ class Rewritten(TorchFunctionMode):
             if getattr(gate, "made_of", None) is signal:  # z * h(z)
                 h = gate.detach()
                 return Nonlinear.apply(signal, lambda z: z * h, self.epsilon)  # noqa: B023 - called at once
-        for signal, gate in ((a, b), (b, a)):
-            if getattr(gate, "is_gate", False):
-                return signal * gate.detach()
+        gates = getattr(a, "is_gate", False), getattr(b, "is_gate", False)
+        if gates == (True, False):
+            return a.detach() * b
+        if gates == (False, True):
+            return a * b.detach()
         return Half.apply(a) * Half.apply(b)
 
     def times(self, a, b, multiply):
