@@ -76,7 +76,8 @@ def _render(site, options: argparse.Namespace) -> int:
 
     sources.check()
     if options.worker:
-        os.nice(19)
+        if not site.tiny:
+            os.nice(19)  # hours of work: everything else on the machine goes first
         return worker.work(site, only=tuple(filter(None, options.splits.split(","))))
     return supervisor.run(site, workers=options.workers, splits=options.splits, minutes=options.minutes)
 
