@@ -1,4 +1,4 @@
-"""Commands that learn: `python -m minizoo train | transfer | scores | package`.
+"""Commands that learn: `python -m minizoo prepare | train | transfer | scores | package`.
 
 Apart from the renderer's commands, since they need torch and the renderer's environment has none; it is
 imported only when one of them runs.
@@ -13,11 +13,14 @@ from pathlib import Path
 
 __all__ = ["COMMANDS", "add", "run"]
 
-COMMANDS = ("train", "transfer", "scores", "package")
+COMMANDS = ("prepare", "train", "transfer", "scores", "package")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the maker's parser."""
+    prepare = commands.add_parser("prepare", help="label the buildings that are rendered, before training")
+    prepare.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    prepare.add_argument("--tiny", action="store_true", help="the buildings of the trial recipe")
     train = commands.add_parser(
         "train", help="train the twenty networks; stop it at any time, start it again"
     )
@@ -46,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
     """Run one of the commands."""
     if getattr(options, "processes", 1) > 1:
         return _share(options)
+    if options.command == "prepare":
+        return _prepare(options)
     import torch
 
     torch.set_num_threads(1)  # resuming gives the same bytes only with the same number of threads
@@ -90,8 +95,23 @@ def _workplace(options: argparse.Namespace):
         course=Course(steps=options.steps, bottleneck="linear" if options.linear else "relu"),
         budget=Budget(steps=options.readout_steps),
         splits=tiny_splits() if options.tiny else SPLITS,
-        say=lambda line: print(time.strftime("%H:%M:%S"), line, flush=True),
+        say=_say,
     )
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from minizoo.labelled import label_buildings
+    from minizoo.worker import Site
+
+    site = Site(tiny=options.tiny)
+    shards = [path for path in sorted(site.shards.glob("*.zip")) if not path.stem.startswith("probe-")]
+    folders = label_buildings(shards, recipe=site.recipe, workers=options.workers, say=_say)
+    print(f"{len(folders)} buildings are labelled; run it again when more are rendered")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 def _share(options: argparse.Namespace) -> int:

@@ -21,7 +21,15 @@ from minizoo.losses import TASKS
 from minizoo.networks import INPUT
 from minizoo.paths import CACHE, check_disk
 
-__all__ = ["LEARNING", "NothingRenderedError", "arrays", "finished", "label_shard", "prepare"]
+__all__ = [
+    "LEARNING",
+    "NothingRenderedError",
+    "arrays",
+    "finished",
+    "label_buildings",
+    "label_shard",
+    "prepare",
+]
 
 LEARNING = CACHE / "learning"
 _COLOUR_SIDE = 32
@@ -79,26 +87,35 @@ def prepare(
     found = [shards / f"{name}.zip" for name in buildings]
     if gone := [path for path in found if not path.exists()]:
         raise SpoiltViewError(gone[0], "is gone, though trainings have begun with it")
-    check_disk(LEARNING)
-    code = _code()
-    digests = [hashlib.sha256(code.encode() + path.read_bytes()).hexdigest() for path in found]
-    folders = [LEARNING / "labels" / f"{p.stem}-{d[:12]}" for p, d in zip(found, digests, strict=True)]
-    whole = LEARNING / "views" / f"{split}-{hashlib.sha256(''.join(digests).encode()).hexdigest()[:12]}"
-    # One process labels, the others wait for it.
+    places = label_buildings(found, recipe=recipe, workers=workers, say=say)
+    digest = hashlib.sha256("".join(folder.name for folder in places).encode()).hexdigest()[:12]
+    whole = LEARNING / "views" / f"{split}-{digest}"
     with filelock.FileLock(LEARNING / "labels.lock"):
         if not (whole / "views.json").exists():
-            _label(list(zip(found, folders, strict=True)), recipe, workers, say)
-            _join([open_views(folder) for folder in folders], whole)
+            _join([open_views(folder) for folder in places], whole)
     return open_views(whole)
 
 
-def _label(shards: list[tuple[Path, Path]], recipe: str, workers: int, say: Callable[[str], None]) -> None:
-    missing = [(path, folder) for path, folder in shards if not (folder / "views.json").exists()]
-    # Spawned, since forking a process that runs torch's threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(label_shard, path, folder, recipe): path for path, folder in missing}
-        for job in as_completed(jobs):
-            say(f"labels of {jobs[job].stem}: {job.result()} views")
+def label_buildings(
+    shards: Sequence[Path], *, recipe: str, workers: int = 2, say: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Compute what labels these buildings lack, one process at a time; return the folder of each."""
+    check_disk(LEARNING)
+    code = _code()
+    digests = [hashlib.sha256(code.encode() + path.read_bytes()).hexdigest()[:16] for path in shards]
+    folders = [LEARNING / "labels" / f"{p.stem}-{d}" for p, d in zip(shards, digests, strict=True)]
+    with filelock.FileLock(LEARNING / "labels.lock"):
+        missing = [
+            (path, folder)
+            for path, folder in zip(shards, folders, strict=True)
+            if not (folder / "views.json").exists()
+        ]
+        # Spawned, since forking a process that runs torch's threads may hang.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = {pool.submit(label_shard, path, folder, recipe): path for path, folder in missing}
+            for job in as_completed(jobs):
+                say(f"labels of {jobs[job].stem}: {job.result()} views")
+    return folders
 
 
 def label_shard(path: Path, folder: Path, recipe: str) -> int:

@@ -7,8 +7,8 @@ answer, and gives the win rates of the transfers. Deviations from Taskonomy:
   deviation of .04: any answer looks good); the adversarial part of the pixel losses is left out;
 - sparse targets (3D edges, keypoints, curvature) are weighed by 1 + BALANCE * |y| / mean |y|, or a constant
   near zero is the best answer that a short training finds;
-- classes of pixels are weighed by share ** -REBALANCE, normalised to a mean of 1 over pixels and cut at 5; colours
-  seen in less than RARE of the pixels count as the nearest one that is not rare;
+- classes of pixels are weighed by share ** -REBALANCE, normalised to a mean of 1 over pixels and cut at 5;
+  colours seen in less than RARE of the pixels count as the nearest one that is not rare;
 - classes and shares of the whole picture are judged by the Kullback-Leibler divergence, cross-entropy less
   the target's own entropy (a class is smoothed by SMOOTHING), so that a perfect answer has the loss 0;
 - segments are learned as an embedding, by pairs of pixels (Fathi et al. 2017, as in Taskonomy): with the

@@ -49,9 +49,15 @@ def test_processes_share_the_tasks_and_a_second_call_finds_all_done(tmp_path):
         command = [sys.executable, "-m", "minizoo", *words, "--tiny", "--steps", "4", "--readout-steps", "4"]
         return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=400)
 
+    labelled = subprocess.run(
+        [sys.executable, "-m", "minizoo", "prepare", "--tiny"],
+        cwd=REPO, env=environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert labelled.stdout.endswith("2 buildings are labelled; run it again when more are rendered\n")
     tasks = "rgb2depth,class_places,edge2d"
     first = call("train", "--tasks", tasks)
     assert first.returncode == 0, first.stderr
+    assert "labels of" not in first.stdout
     assert sum("of the best constant's loss" in line for line in first.stdout.splitlines()) == 3
     second = call("train", "--tasks", tasks)
     assert second.stdout == ""
