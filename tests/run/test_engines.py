@@ -34,6 +34,8 @@ def check_engine(engine, out, pictures, undisturbed):
     assert results(out) == results(undisturbed)
     assert images_computed(events) == dict.fromkeys(MODELS, 40)
     assert result.excluded == {spec("raising"): "ZeroDivisionError: something of the network's own"}
+    (trace,) = (event.trace for event in events if event.kind == "excluded")
+    assert "in fail" in trace  # the line of the network's own code, for `--verbose`
     kinds = [event.kind for event in events if event.model == spec("gelu")]
     assert kinds[:2] == ["loading", "started"]
     assert kinds[-1] == "finished"

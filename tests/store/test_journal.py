@@ -26,14 +26,14 @@ def test_marks_and_record_come_back(tmp_path):
 
 @given(stored=ids, asked=ids, count=st.integers(0, 6))
 def test_only_maps_of_the_same_images_and_fingerprint_are_done(stored, asked, count):
-    mark = Mark().extended(images=stored, count=count, fingerprints={"m": "f", "n": "g"}, seconds=0)
+    mark = Mark().extended(images=stored, count=count, fingerprints={"m": "f", "n": "g"}, seconds=0.0)
     same = all(one == other for one, other in zip(stored, asked, strict=False))
     assert mark.done_of(asked, {"m": "f", "n": "changed"}) == ({"m": count} if same else {})
 
 
 def test_other_images_take_the_place_of_the_old_ones():
-    old = Mark().extended(images=["a", "b"], count=2, fingerprints={"m": "f"}, seconds=1)
-    new = old.extended(images=["x", "b"], count=2, fingerprints={"n": "g"}, seconds=2)
+    old = Mark().extended(images=["a", "b"], count=2, fingerprints={"m": "f"}, seconds=1.0)
+    new = old.extended(images=["x", "b"], count=2, fingerprints={"n": "g"}, seconds=2.0)
     assert new.done_of(["x", "b"], {"m": "f", "n": "g"}) == {"n": 2}
     assert new.seconds == 3
 

@@ -109,5 +109,7 @@ class ChartProgress(ProbeProgress):
                 render.note(f"{event.model}: {event.total} images done")
             case "excluded":
                 render.warning(f"{event.model} left out: {event.detail}")
+                if event.trace:
+                    render.note(event.trace, detail=True)
             case "comparing":
                 self._describe(f"comparing by {event.detail}")

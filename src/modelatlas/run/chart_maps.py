@@ -9,6 +9,7 @@ same bytes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from modelatlas._ids import fingerprint
@@ -190,7 +191,7 @@ class _Run:
             try:
                 self.engine.chart(task, self.progress)
             except ModelError as error:
-                self._exclude(excluded, task.name, error.reason)
+                self._exclude(excluded, task.name, error.reason, "".join(format_exception(error)))
             else:
                 seconds = planned(self.out, task, self.checksums).seconds
                 self.progress(
@@ -198,9 +199,9 @@ class _Run:
                 )
         return excluded
 
-    def _exclude(self, excluded: dict[str, str], model: str, reason: str) -> None:
+    def _exclude(self, excluded: dict[str, str], model: str, reason: str, trace: str = "") -> None:
         excluded[model] = reason
-        self.progress(Event("excluded", model, detail=reason))
+        self.progress(Event("excluded", model, detail=reason, trace=trace))
 
     def compare(self, tasks: Sequence[ModelTask], excluded: dict[str, str]) -> "_Results":
         """Write the results of all methods; leaves out, and adds to `excluded`, the models that are dead."""

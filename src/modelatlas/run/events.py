@@ -32,6 +32,8 @@ class Event:
         What a finished model took, all runs together.
     detail
         Target layer of a started model; reason of an exclusion; method that is compared.
+    trace
+        Of an exclusion by an error: its traceback, for who asks for details.
     """
 
     kind: Kind
@@ -41,6 +43,7 @@ class Event:
     batch: int = 0
     seconds: float = 0.0
     detail: str = ""
+    trace: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values: `Event(**values)` gives the event back."""

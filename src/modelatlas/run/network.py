@@ -24,8 +24,8 @@ __all__ = ["FATAL", "Maps", "Network", "blamed_on"]
 FATAL = (StoreError, ProbeError, ConflictError, LockedError)
 """Errors that end a run; all others leave out the model in hand."""
 
-Maps = dict[str, tuple[Float32[np.ndarray, "image row column"], Float32[np.ndarray, " image"]]]
-"""Method -> unit maps, and their norms before."""
+Maps = dict[str, tuple[Float32[np.ndarray, "_image row column"], Float32[np.ndarray, " _image"]]]
+"""Method -> unit maps, and their norms before; passes differ in their number of images."""
 
 
 @contextmanager

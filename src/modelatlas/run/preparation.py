@@ -76,7 +76,7 @@ def existing_document(out: Path) -> dict[str, Any] | None:
 
 
 def resolved_settings(settings: Settings, document: Mapping[str, Any] | None) -> Settings:
-    """Settle device and threads: those of the stored atlas, unless others are asked for.
+    """Settle device and threads; an atlas goes on with as many threads as it began with.
 
     Raises
     ------
@@ -84,6 +84,5 @@ def resolved_settings(settings: Settings, document: Mapping[str, Any] | None) ->
         No such device.
     """
     stored = document["settings"] if document is not None else {}
-    device = stored.get("device", settings.device) if settings.device == "auto" else settings.device
     threads = settings.threads or stored.get("threads") or torch.get_num_threads()
-    return replace(settings, device=str(choose_device(device)), threads=threads)
+    return replace(settings, device=str(choose_device(settings.device)), threads=threads)

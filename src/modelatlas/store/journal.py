@@ -7,7 +7,7 @@ shard. A mark without its maps therefore means that somebody removed them; they 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from modelatlas.errors import StoreError
 from modelatlas.store.document import read_json, write_json
@@ -81,7 +81,7 @@ class Journal:
         self._folder = Layout(root).journal / key
 
     @classmethod
-    def of(cls, root: Path, model: str) -> Self:
+    def of(cls, root: Path, model: str) -> "Journal":
         """Journal of the model of that name."""
         return cls(root, model_key(model))
 

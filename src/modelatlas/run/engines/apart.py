@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from modelatlas import errors
 from modelatlas.errors import ModelError
@@ -72,7 +72,7 @@ class ApartEngine:
         self._worker: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ApartEngine":
         """Start nothing yet."""
         return self
 
@@ -131,7 +131,10 @@ class ApartEngine:
             elif kind == "answer":
                 return value
             else:
-                raise getattr(errors, kind)(*value)
+                parts, trace = value
+                error = getattr(errors, kind)(*parts)
+                error.add_note(f"In the worker process: {trace}")
+                raise error
         raise self._death()
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from modelatlas.probe import Probe
 from modelatlas.run.events import Progress
@@ -22,7 +21,7 @@ class HereEngine:
         self._held = ExitStack()
         self._locked = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "HereEngine":
         """Start nothing yet."""
         return self
 

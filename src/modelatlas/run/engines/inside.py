@@ -40,8 +40,8 @@ def main() -> None:
                     engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
                     _say(answers, "answer", None)
             except ModelAtlasError as error:
-                traceback.print_exc()
-                _say(answers, *_parts(error))
+                kind, parts = _parts(error)
+                _say(answers, kind, [parts, traceback.format_exc()])
 
 
 def _receive(pipe: IO[bytes], work: "queue.SimpleQueue[Any]") -> None:

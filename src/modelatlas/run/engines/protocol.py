@@ -1,7 +1,7 @@
 """What carries out the work of a run: here, or in processes of its own."""
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 from modelatlas.run.events import Progress
 from modelatlas.run.task import ModelTask
@@ -9,6 +9,7 @@ from modelatlas.run.task import ModelTask
 __all__ = ["Engine"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Charts one model after another into one atlas. A context manager: leaving it ends its processes.
 
@@ -16,7 +17,7 @@ class Engine(Protocol):
     takes its process down.
     """
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Engine":
         """Make ready; nothing is started before it is needed."""
         ...
 
