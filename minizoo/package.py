@@ -26,7 +26,7 @@ from modelatlas.evaluation import affinities_from_losses
 __all__ = ["HOME", "card", "table", "weights_bytes", "write"]
 
 HOME = REPO / "mini-data" / "modelatlas_mini"
-LICENCE = "CC-BY-4.0"
+LICENCE = "Apache-2.0"
 
 
 def write(place: Workplace, out: Path) -> str:

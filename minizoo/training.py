@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from minizoo.dataset import Views, batches, order
-from minizoo.errors import RecipeChangedError
+from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.losses import Goal, see
 from minizoo.networks import Bottleneck, Encoder, build_decoder, build_encoder
 from minizoo.paths import write_bytes
@@ -100,9 +100,13 @@ def train(
     ------
     RecipeChangedError
         The folder holds another course, task or other data.
+    SpoiltViewError
+        There are fewer than two views.
     Stopped
         The deadline passed before the last step.
     """
+    if len(training) < 2:
+        raise SpoiltViewError(training.digest, f"{len(training)} views to train on; BatchNorm needs two")
     run = _Run(goal, course, training.digest)
     run.resume(folder)
     while run.step < course.steps:

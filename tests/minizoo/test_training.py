@@ -17,12 +17,7 @@ TRAINING, VALIDATION = flat_world(96, seed=1), flat_world(24, seed=2)
 SHORT = Course(steps=8, batch=16, warmup=0.25)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def goal_of(name):
@@ -68,6 +63,11 @@ def test_another_course_in_the_same_folder_is_refused(tmp_path):
         train(goal, TRAINING, VALIDATION, tmp_path, course=Course(steps=9, batch=16))
 
 
+def test_one_view_is_too_few(tmp_path):
+    with pytest.raises(SpoiltViewError, match="1 views to train on; BatchNorm needs two"):
+        train(goal_of("rgb2depth"), TRAINING.take([0]), VALIDATION, tmp_path, course=SHORT)
+
+
 def test_the_best_epoch_is_kept(tmp_path):
     goal = goal_of("rgb2depth")
     course = Course(
@@ -79,10 +79,10 @@ def test_the_best_epoch_is_kept(tmp_path):
     assert kept == pytest.approx(min(scores), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["rgb2depth", "segmentsemantic", "edge3d"])
-def test_training_beats_the_best_constant(tmp_path, name):
+@pytest.mark.parametrize(("name", "steps"), [("rgb2depth", 24), ("segmentsemantic", 24), ("edge3d", 80)])
+def test_training_beats_the_best_constant(tmp_path, name, steps):
     goal = goal_of(name)
-    trained = train(goal, TRAINING, VALIDATION, tmp_path, course=Course(steps=24, batch=16))
+    trained = train(goal, TRAINING, VALIDATION, tmp_path, course=Course(steps=steps, batch=16))
     learned = judge(trained.encoder, trained.decoder, goal, VALIDATION).mean()
     assert learned < 0.85 * best_constant(goal, TRAINING, VALIDATION, steps=40).mean()
 

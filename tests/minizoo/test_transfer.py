@@ -29,12 +29,7 @@ SPLIT = Split(flat_world(96, seed=1), flat_world(24, seed=2), flat_world(32, see
 BUDGET = Budget(steps=60, batch=16)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def goal_of(name):
