@@ -132,6 +132,24 @@ def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, p
     assert results(out) == results(undisturbed)
 
 
+def test_a_worker_that_dies_in_the_middle_of_a_word_is_an_exclusion(tmp_path, pictures):
+    class Stammering(ApartEngine):
+        def _start(self):
+            worker = super()._start()
+            worker.kill()
+            worker.communicate()
+            code = "import os, sys; sys.stdin.buffer.read(1); os.write(1, b'[\"event\", {'); os._exit(3)"
+            return subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+            )
+
+    result = chart_small(tmp_path / "a", pictures, "relu", images=4, engine=Stammering)
+    assert result.excluded == {spec("relu"): "its process ended with exit status 3"}
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 def test_ctrl_c_ends_all_of_it_and_says_how_to_go_on(tmp_path, pictures):
     """SIGINT to the whole group, as a terminal sends it, while a model is under way."""

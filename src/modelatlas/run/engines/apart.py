@@ -125,6 +125,8 @@ class ApartEngine:
         self._send(worker, (what, task))
         assert worker.stdout is not None
         for line in worker.stdout:
+            if not line.endswith(b"\n"):
+                break  # it died in the middle of a word
             kind, value = json.loads(line)
             if kind == "event":
                 progress(Event(**value))

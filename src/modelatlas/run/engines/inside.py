@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,8 @@ __all__ = ["main"]
 def main() -> None:
     """Serve until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # Linux: when memory runs out, the kernel is to take this process, not the run
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
