@@ -217,6 +217,10 @@ def _var_mean(x: Tensor) -> Tensor:
     return (x - mean) * torch.rsqrt(variance + 1e-5) + 0.1 * variance
 
 
+def _neighbours(x: Tensor) -> Tensor:
+    return x * torch.relu(x.roll(1, 1))
+
+
 def _relu_view_in_place(x: Tensor) -> Tensor:
     x = x.clone()
     half = x[:, :2]
@@ -337,6 +341,10 @@ BLOCKS: dict[str, Callable[[], nn.Module]] = {
     "glu": lambda: nn.Sequential(nn.Conv2d(CHANNELS, 2 * CHANNELS, 1), nn.GLU(1)),
     "product": lambda: Apply(lambda x: x[:, [1, 2, 3, 0]] * x.mean(1, keepdim=True)),
     "response norm": GlobalResponse,
+    "sigmoid, norm, product": lambda: nn.Sequential(
+        nn.Sigmoid(), nn.BatchNorm2d(CHANNELS), Apply(_neighbours)
+    ),
+    "relu6 times": lambda: Apply(lambda x: F.relu6(x) * x.flip(1)),
     "centred": lambda: Apply(lambda x: x - x.mean(1, keepdim=True)),
     "variance and mean at once": lambda: Apply(_var_mean),
     "lerp": lambda: Apply(lambda x: torch.lerp(x, x.flip(2), 0.3) + torch.lerp(x, x.roll(1, 3), x.sigmoid())),

@@ -22,7 +22,7 @@ def networks(draw):
 def test_the_total_is_inputs_constants_and_what_eps_absorbs(net, seed, epsilon):
     budget = relevance_budget(net, images(seed=seed), layer=str(len(net) - 1), epsilon=epsilon)
     assume(budget.magnitude < 1e12)  # not exp(exp(x))
-    assert budget.error < 1e-13
+    assert budget.error < 1e-10  # a wrong rule shows above 1e-6
 
 
 @pytest.mark.parametrize("block", sorted(BLOCKS))

@@ -40,6 +40,15 @@ def test_every_layout_gives_the_same(layout, in_place):
     torch.testing.assert_close(chain_factor(grad, Point(z, y), 1e-3, out=out), expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_output_that_was_not_kept_is_computed_in_pieces(in_place):
+    z, grad = draw(LARGE, 0), draw(LARGE, 1)
+    expected = literal(grad, z, torch.sigmoid(z), 1e-3)
+    out = grad if in_place else torch.empty_like(grad)
+    found = chain_factor(grad, Point(z, torch.sigmoid), 1e-3, out=out)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
 def test_a_rectifier_needs_its_output_alone():
     z, grad = draw(LARGE, 0), draw(LARGE, 1)
     y = z.relu()

@@ -63,11 +63,13 @@ NONLINEAR = words(
 )
 LINEAR = words(
     "conv2d conv_transpose2d batch_norm max_pool2d boolean_dispatch avg_pool2d adaptive_avg_pool2d "
-    "adaptive_max_pool2d interpolate pad pixel_shuffle pixel_unshuffle roll flip unfold mean sum amax "
-    "cat add __add__ __radd__ sub __sub__ __rsub__ where maximum sort index_select chunk linear "
-    "view_as contiguous norm std detach clone"
+    "adaptive_max_pool2d unfold mean sum amax cat add __add__ __radd__ sub __sub__ __rsub__ where "
+    "maximum sort chunk linear view_as contiguous norm std detach clone"
 )
-VIEWS = words("flatten transpose reshape view expand unsqueeze permute __getitem__")
+VIEWS = words(
+    "flatten transpose reshape view expand unsqueeze permute __getitem__ flip roll pixel_shuffle "
+    "pixel_unshuffle interpolate pad index_select"
+)
 SHIFTS = words("add __add__ __radd__ sub __sub__ __rsub__")
 FREE = words(
     "dim size __len__ is_floating_point dtype shape device requires_grad values __get__ type numel "
@@ -104,7 +106,7 @@ class Rewritten(TorchFunctionMode):
             below = args[1].detach() if isinstance(args[1], Tensor) else args[1]
             y = args[0].detach() / below if getattr(args[0], "is_exp", False) else args[0] / below
             if len(tensors) == 1:
-                self.pass_tags(args[0], y, shifted=True)
+                self.pass_tags(args[0], y, scale=1 / below)
         elif plain in ("softmax", "rsqrt", "reciprocal"):
             y = func(*args, **kwargs).detach()
         elif plain == "scaled_dot_product_attention":
@@ -124,9 +126,12 @@ class Rewritten(TorchFunctionMode):
         elif plain in VIEWS:
             y = func(*args, **kwargs)
             self.pass_tags(args[0], y)
-            y.made_of = y
+            y.made_of = []
         elif plain in LINEAR:
             y = func(*args, **kwargs)
+            if plain == "batch_norm":
+                self.pass_tags(args[0], y, scale=None)
+                y.made_of = []
             if plain in SHIFTS and len(tensors) == 1:
                 self.pass_tags(tensors[0], y, shifted=True)
         else:
@@ -146,28 +151,39 @@ class Rewritten(TorchFunctionMode):
 
         y = Nonlinear.apply(z.clone() if in_place else z, f, self.epsilon)
         y.is_gate = plain in ("sigmoid", "hardsigmoid")
-        y.made_of = getattr(z, "made_of", z)
+        y.made_of = [z, *getattr(z, "made_of", [])]
         y.is_exp = plain == "exp"
-        y.s_shaped = plain in ("tanh", "erf", "relu6", "hardtanh", "clamp")
-        return z.copy_(y) if in_place else y
+        y.s_shaped = plain in ("tanh", "erf")
+        low, high = {"relu6": (0, 6), "clamp": (*rest, None, None)[:2]}.get(plain, (None, None))
+        y.upto = high if low == 0 else None
+        if in_place:
+            z.copy_(y).__dict__.update(y.__dict__)
+        return z if in_place else y
 
-    def pass_tags(self, x, y, *, shifted=False):
-        """A reshaped or scaled gate is a gate; tanh and its like become one when a constant shifts them."""
-        y.s_shaped = getattr(x, "s_shaped", False)
+    def pass_tags(self, x, y, *, shifted=False, scale=1.0):
+        """A reshaped or scaled gate is a gate; tanh and its like become one when a constant shifts them.
+
+        So does what is clamped to [0, c] once it is divided by c.
+        """
+        single = isinstance(scale, (int, float))
+        y.s_shaped = getattr(x, "s_shaped", False) and single
+        upto = getattr(x, "upto", None)
+        y.upto = upto * scale if upto and single else None
         y.is_gate = getattr(x, "is_gate", False) or (shifted and y.s_shaped)
         if y.shape == x.shape:
-            y.made_of = getattr(x, "made_of", x)
+            y.made_of = [x, *getattr(x, "made_of", [])]
 
     def product(self, a, b):
         if not all(isinstance(t, Tensor) and t.requires_grad for t in (a, b)):
             y = a * b
-            self.pass_tags(next(t for t in (a, b) if isinstance(t, Tensor) and t.requires_grad), y)
+            x, constant = (a, b) if isinstance(a, Tensor) and a.requires_grad else (b, a)
+            self.pass_tags(x, y, scale=constant)
             return y
         for signal, gate in ((a, b), (b, a)):
-            if getattr(gate, "made_of", None) is signal:  # z * h(z)
+            if any(part is signal for part in getattr(gate, "made_of", [])):  # z * h(z)
                 h = gate.detach()
                 return Nonlinear.apply(signal, lambda z: z * h, self.epsilon)  # noqa: B023 - called at once
-        gates = getattr(a, "is_gate", False), getattr(b, "is_gate", False)
+        gates = tuple(t.is_gate or t.upto == 1 if hasattr(t, "is_gate") else False for t in (a, b))
         if gates == (True, False):
             return a.detach() * b
         if gates == (False, True):
@@ -193,9 +209,14 @@ class Rewritten(TorchFunctionMode):
             centred = rows - rows.mean(-1, keepdim=True)
             y = centred * rows.var(-1, unbiased=False, keepdim=True).add(eps or 1e-5).rsqrt().detach()
         y = y.reshape(x.shape)
+        if plain == "rms_norm":
+            self.pass_tags(x, y, scale=None)
+        gate = y.is_gate if plain == "rms_norm" else False
         shape = (1, -1, 1, 1) if groups else (-1,)
         y = y if weight is None else y * weight.reshape(shape)
-        return y if bias is None else y + bias.reshape(shape)
+        y = y if bias is None else y + bias.reshape(shape)
+        y.is_gate, y.upto, y.s_shaped = gate, None, False
+        return y
 
 
 def _names(func):

@@ -78,7 +78,7 @@ def relevance_budget(
         absorbed: list[Tensor] = []
 
         def take(_: str, point: Point, grad: Tensor) -> None:
-            absorbed.append(point.y * grad * (epsilon / (point.z.abs() + epsilon)))
+            absorbed.append(point.output() * grad * (epsilon / (point.z.abs() + epsilon)))
 
         at_images, at_factor = modified_gradient(
             tape.total,

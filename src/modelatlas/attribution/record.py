@@ -67,7 +67,7 @@ class Note(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether neither tensor was changed since."""
-        return (self.point.z._version, self.point.y._version) == self.versions
+        return (self.point.z._version, self.point.output()._version) == self.versions
 
 
 class Recorder(TorchFunctionMode):
@@ -121,7 +121,8 @@ class Recorder(TorchFunctionMode):
         if func not in _NOTED and not (in_place and func in _NOTED_IN_PLACE):
             return func(*args, **kwargs)
         z = args[0] if args else kwargs["input"]
-        z = z.detach().clone() if in_place else z.detach()
+        # What a view shows may be changed through another view of the same tensor.
+        z = z.detach().clone() if in_place or z._is_view() else z.detach()
         y = func(*args, **kwargs)
         if y.grad_fn is not None:
             point = Point(z, y.detach())

@@ -16,6 +16,7 @@ stand here:
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from math import isclose, isnan, nan
 from typing import Any, Final, NamedTuple, NoReturn
 
 import torch
@@ -90,7 +91,8 @@ _ATTENTION: Final = _names(
 # Their nodes keep nothing: only what the recorder noted.
 _NOTED_ONLY: Final = _names("Ceil Floor Frac Round Sgn Sign Tan Threshold Trunc")
 _GATES: Final = frozenset({"SigmoidBackward", "HardsigmoidBackward"})
-_S_SHAPED: Final = frozenset({"TanhBackward", "ErfBackward", "HardtanhBackward", "ClampBackward"})
+_S_SHAPED: Final = frozenset({"TanhBackward", "ErfBackward"})
+_CLAMPS: Final = frozenset({"HardtanhBackward", "ClampBackward"})
 _SHIFTS: Final = frozenset({"AddBackward", "SubBackward", "RsubBackward"})
 _SCALES: Final = frozenset({"MulBackward", "DivBackward", "NegBackward"})
 
@@ -162,22 +164,49 @@ def _through_views(edge: Edge) -> Any:
 def _is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
     """Whether an input is a sigmoid or hard sigmoid, perhaps reshaped, scaled or shifted by constants.
 
-    1 + tanh(u) = 2 sigmoid(2u), 1 + erf(u) and a clamped value are the same thing written by hand: they count
-    once a constant shifts or scales them, so that a signal tanh(c), as in an LSTM, does not.
+    By hand these are 1 + tanh(u) = 2 sigmoid(2u) and 1 + erf(u), shifted by a number so that a signal
+    tanh(c), as in an LSTM, does not count; and a value clamped to [0, c] and divided by c, so that a ReLU6
+    does not.
     """
-    node, shifted = edge[0], False
+    node, scale, shifted = edge[0], 1.0, False
     while True:
         name = node_name(node)
-        if name in _GATES or (shifted and name in _S_SHAPED):
+        if name in _GATES:
             return True
-        live = [source for source, _ in node.next_functions if reach.get(source, 0) == Reach.IMAGE]
+        if name in _S_SHAPED:
+            return shifted and not isnan(scale)
+        if name in _CLAMPS:
+            return _clamped_to_one(node, scale)
+        live = [i for i, (source, _) in enumerate(node.next_functions) if reach.get(source) == Reach.IMAGE]
         if len(live) != 1:
             return False
-        if name in _SHIFTS or name in _SCALES:
-            shifted = shifted or name in _SHIFTS or name == "DivBackward"
+        if name in _SCALES:
+            scale *= _constant_factor(node, live[0])
+        elif name in _SHIFTS:
+            shifted = True
+        elif name == "NativeBatchNormBackward" and not node._saved_training:
+            scale = nan
         elif name not in SHAPE_ONLY and name not in _RESAMPLE:
             return False
-        node = live[0]
+        node = _source(node, live[0])[0]
+
+
+def _constant_factor(node: Any, position: int) -> float:
+    """Give the number that a node multiplies its one image-dependent input by; NaN if there is none."""
+    if node_name(node) == "NegBackward":
+        return -1.0
+    other = node._saved_other if position == 0 else node._saved_self
+    if not isinstance(other, Tensor):
+        return float(other)
+    if other.dim() > 0:
+        return nan
+    return float(other) if node_name(node) == "MulBackward" else 1 / float(other)
+
+
+def _clamped_to_one(node: Any, scale: float) -> bool:
+    hard = node_name(node) == "HardtanhBackward"
+    low, high = (node._saved_min_val, node._saved_max_val) if hard else (node._saved_min, node._saved_max)
+    return low == 0 and isinstance(high, (int, float)) and isclose(abs(scale) * high, 1, rel_tol=1e-6)
 
 
 def _is_function_of(edge: Edge, argument: Edge, reach: Mapping[Any, Reach]) -> bool:

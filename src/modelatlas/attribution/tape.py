@@ -159,7 +159,12 @@ class _Pass:
         point = note.point if note is not None and note.holds else self._point(node, position)
         if self.observe is not None:
             self.observe(node_name(node), point, grad)
-        return chain_factor(grad, point, self.epsilon, out=grad if own else torch.empty_like(point.y))
+        return chain_factor(
+            grad,
+            point,
+            self.epsilon,
+            out=grad if own else torch.empty_like(grad),
+        )
 
     def _point(self, node: Any, position: int) -> Point:
         if node_name(node) == "MulBackward":  # z * h(z)
