@@ -79,8 +79,8 @@ def test_the_wheel_works_where_nothing_else_is_installed(tmp_path: Path) -> None
     home = tmp_path / "environment"
     venv.create(home, with_pip=True, symlinks=os.name != "nt")
     binaries = home / ("Scripts" if os.name == "nt" else "bin")
-    (site,) = home.glob("lib*/python3*/site-packages") if os.name != "nt" else [home / "Lib/site-packages"]
-    _lend("torch", site)
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    _lend("torch", Path(_run(binaries / "python", "-c", where).strip()))
     _run(binaries / "python", "-m", "pip", "install", "-q", wheel)
 
     (tmp_path / "mine.py").write_text(NETWORK)
