@@ -7,6 +7,7 @@ same bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import format_exception
@@ -94,9 +95,11 @@ def chart_maps(
     StoreError, ProbeError
         The folder cannot be written or is damaged; an image has gone. What was finished is kept.
     """
-    cards = asked_models(zoo, exclude=exclude, layer=layer, trust_code=trust_code)
-    settings = resolved_settings(settings, existing_document(out))
-    with writer_lock(out), engine(out, probe) as workers:
+    with ExitStack() as held:
+        workers = held.enter_context(engine(out, probe))
+        cards = asked_models(zoo, exclude=exclude, layer=layer, trust_code=trust_code)
+        settings = resolved_settings(settings, existing_document(out))
+        held.enter_context(writer_lock(out))
         document = existing_document(out)  # again: the last writer may have changed it
         if document is not None:
             check_settings(document, settings, probe)

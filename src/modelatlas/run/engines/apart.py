@@ -24,6 +24,7 @@ from modelatlas.errors import ModelError
 from modelatlas.probe import Probe
 from modelatlas.run.events import Event, Progress, silent
 from modelatlas.run.task import ModelTask, planned
+from modelatlas.store import Layout
 
 __all__ = ["ApartEngine"]
 
@@ -57,7 +58,7 @@ class _Died(Exception):  # noqa: N818 - a message between two methods, not an er
 
 
 class ApartEngine:
-    """Charts in a worker process, started at first need and again after it died.
+    """Charts in a worker process, which is started again after it died.
 
     Parameters
     ----------
@@ -73,7 +74,9 @@ class ApartEngine:
         self._stderr: IO[bytes] | None = None
 
     def __enter__(self) -> "ApartEngine":
-        """Start nothing yet."""
+        """Let a worker import torch already, where there is no atlas yet and so surely something to do."""
+        if not Layout(self._root).document.exists():
+            self._worker = self._start()
         return self
 
     def __exit__(
@@ -118,11 +121,8 @@ class ApartEngine:
 
     def _ask(self, what: str, task: ModelTask, progress: Progress) -> Any:
         """Send one piece of work and pass on what the worker tells until it answers."""
-        if self._worker is None:
-            self._worker = self._start()
-            self._send(self._worker, (self._root, self._probe))
-        worker = self._worker
-        self._send(worker, (what, task))
+        worker = self._worker = self._worker or self._start()
+        self._send(worker, (what, self._root, self._probe, task))
         assert worker.stdout is not None
         for line in worker.stdout:
             if not line.endswith(b"\n"):

@@ -32,19 +32,19 @@ def main() -> None:
     os.dup2(2, 1)
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, work), daemon=True).start()
-    root, probe = work.get()
-    with HereEngine(Path(root), probe) as engine:
-        while True:
-            what, task = work.get()
-            try:
-                if what == "identify":
-                    _say(answers, "answer", engine.identify(task))
-                else:
-                    engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
-                    _say(answers, "answer", None)
-            except ModelAtlasError as error:
-                kind, parts = _parts(error)
-                _say(answers, kind, [parts, traceback.format_exc()])
+    engine: HereEngine | None = None  # holds the worker lock until this process ends
+    while True:
+        what, root, probe, task = work.get()
+        engine = engine or HereEngine(root, probe)
+        try:
+            if what == "identify":
+                _say(answers, "answer", engine.identify(task))
+            else:
+                engine.chart(task, lambda event: _say(answers, "event", event.as_dict()))
+                _say(answers, "answer", None)
+        except ModelAtlasError as error:
+            kind, parts = _parts(error)
+            _say(answers, kind, [parts, traceback.format_exc()])
 
 
 def _receive(pipe: IO[bytes], work: "queue.SimpleQueue[Any]") -> None:
