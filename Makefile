@@ -3,12 +3,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-atlas
 
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-all lint format bench docs clean
 
 help:
 	@echo "make demo      chart real pretrained networks on real photographs, end with a report"
 	@echo "make test      run the tests          make test-all   the slow ones too"
 	@echo "make lint      ruff, types, imports   make bench      measure the engine"
+	@echo "make docs      the pages as a site in site/"
 
 $(VENV)/.demo: pyproject.toml constraints.txt tools/setup.sh
 	VENV=$(VENV) tools/setup.sh all
@@ -41,6 +42,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_attribution.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict --site-dir site
 
 clean:
 	rm -rf $(VENV) $(DEMO) .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -17,7 +17,7 @@ from modelatlas.fetch import cache_root
 
 __all__ = ["Finding", "doctor"]
 
-_SKIPPED_EXTRAS = {"all", "dev"}
+_SKIPPED_EXTRAS = {"all", "dev", "docs"}
 
 
 @dataclass(frozen=True)
