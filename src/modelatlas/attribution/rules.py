@@ -45,7 +45,8 @@ class Step(NamedTuple):
     """How the modified pass crosses one node."""
 
     inputs: tuple[int, ...]  # positions in `node.next_functions`
-    pull: Pull | None  # gradients of the outputs -> of all inputs, by position; None: element-wise
+    pull: Pull | None  # gradients of the outputs -> of all inputs, by position; None: see `factor`
+    factor: Callable[[Any], Tensor] | None = None  # what the gradient is multiplied by; None too: y / z
 
 
 def _names(text: str) -> frozenset[str]:
@@ -238,18 +239,10 @@ def _product(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> St
             if mine != other and reach[other[0]] == Reach.IMAGE and _is_function_of(other, mine, reach):
                 return Step((position,), None)
     carriers = _carriers(node, live, reach)
-    return Step(carriers, _half if len(carriers) == 2 else _times_other(carriers[0]))
-
-
-def _times_other(position: int) -> Pull:
-    saved = "_saved_other" if position == 0 else "_saved_self"
-
-    def pull(node: Any, grads: Grads) -> Grads:
-        factor = getattr(node, saved)
-        product = grads[0] * factor.conj()
-        return (product, None) if position == 0 else (None, product)
-
-    return pull
+    if len(carriers) == 2:
+        return Step(carriers, _half)
+    saved = "_saved_other" if carriers == (0,) else "_saved_self"
+    return Step(carriers, None, lambda node: getattr(node, saved).conj())
 
 
 def _bilinear(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
@@ -282,7 +275,16 @@ def _one_factor(position: int) -> Pull:
 def _quotient(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     if 0 not in live or (1 in live and _is_softmax(node, reach)):
         return Step((), None)
-    return Step((0,), lambda node, grads: (grads[0] / node._saved_other.conj(), None))
+    return Step((0,), None, lambda node: _reciprocal(node._saved_other))
+
+
+def _reciprocal(divisor: Any) -> Tensor:
+    if not isinstance(divisor, Tensor) or (divisor.dim() == 0 and divisor.device.type == "cpu"):
+        number = divisor.item() if isinstance(divisor, Tensor) else divisor
+        # A number that torch wrapped as a tensor would turn into float32 on the way.
+        exact = torch.complex128 if isinstance(number, complex) else torch.float64
+        return torch.tensor(1 / number.conjugate(), dtype=exact)
+    return divisor.conj().reciprocal()
 
 
 def _is_softmax(quotient: Any, reach: Mapping[Any, Reach]) -> bool:
@@ -384,18 +386,22 @@ def _group_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) ->
 
 def _batch_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Affine with running statistics; with those of its input (instance norm), the scale is a constant."""
-    training = getattr(node, "_saved_training", True)
+    if not getattr(node, "_saved_training", True):
+        return Step((0,), None, lambda node: _gain(node, (node._saved_running_var + node._saved_eps).rsqrt()))
 
     def pull(node: Any, grads: Grads) -> Grads:
         grad = grads[0]
         assert grad is not None
-        scale = node._saved_result2 if training else (node._saved_running_var + node._saved_eps).rsqrt()
-        if node._saved_weight is not None:
-            scale = scale * node._saved_weight
-        grad = grad * per_channel(scale, grad)
-        return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True) if training else grad,)
+        grad = grad * _gain(node, node._saved_result2)
+        return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True),)
 
     return Step((0,), pull)
+
+
+def _gain(node: Any, scale: Tensor) -> Tensor:
+    """Scale and weight of a batch norm together, shaped to multiply its input."""
+    weight = node._saved_weight
+    return per_channel(scale if weight is None else scale * weight, node._saved_input)
 
 
 def _glu(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:

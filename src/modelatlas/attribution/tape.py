@@ -21,9 +21,7 @@ from modelatlas.errors import AttributionError
 __all__ = ["modified_gradient"]
 
 # Backward of these makes new tensors, of those it returns what it was given in another shape.
-_FRESH: Final = frozenset(
-    f"{name}Backward" for name in ("Bmm", "Convolution", "MaxPool2DWithIndices", "Mm", "NativeBatchNorm")
-)
+_FRESH: Final = frozenset(f"{name}Backward" for name in ("Bmm", "Convolution", "MaxPool2DWithIndices", "Mm"))
 _RESHAPED: Final = frozenset(
     f"{name}Backward" for name in ("Clone", "Permute", "T", "Transpose", "UnsafeView", "View")
 )
@@ -137,7 +135,11 @@ class _Pass:
         name = node_name(node)
         if rule.pull is None:
             position = rule.inputs[0]
-            self._send(node, position, self._elementwise(node, position, waiting[0], own[0]), own=True)
+            if rule.factor is None:
+                product = self._elementwise(node, position, waiting[0], own[0])
+            else:
+                product = _multiplied(waiting[0], rule.factor(node), in_place=own[0])
+            self._send(node, position, product, own=True)
             return
         if name == "CopySlices" and node not in self.recorder.copies:
             untraceable(node, ())  # an in-place operation on a view, inside a composite function
@@ -197,3 +199,9 @@ class _Pass:
             own = True
         if own:
             self.own.add(place)
+
+
+def _multiplied(grad: Tensor, factor: Tensor, *, in_place: bool) -> Tensor:
+    if in_place and torch.result_type(grad, factor) == grad.dtype:
+        return grad.mul_(factor)
+    return grad * factor
