@@ -112,23 +112,30 @@ class PixelDecoder(nn.Module):
 
 
 class VectorDecoder(nn.Module):
-    """Code -> `outputs` numbers. Dropout on the code too: whole-image answers overfit the rooms otherwise."""
+    """Code -> `outputs` numbers, from what is seen anywhere and from what is seen where.
 
-    def __init__(self, outputs: int, *, width: int = 128, dropout: float = 0.3) -> None:
+    Two convolutions, pooled by mean and maximum, say what there is; a linear layer over all cells says
+    where. With the linear path alone `class_places` overfitted the rooms: 400 steps on 672 rooms gave .88
+    of the best constant's loss (.66 on the training views), with both paths .82 (.78).
+    """
+
+    def __init__(self, outputs: int, *, width: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
         cells = CODE[0] * CODE[1] * CODE[2]
-        self.layers = nn.Sequential(
-            nn.Flatten(),
+        self.anywhere = nn.Sequential(_convolution(CODE[0], width), _convolution(width, width))
+        self.where = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(cells, width), nn.ReLU())
+        self.answer = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(cells, width),
+            nn.Linear(3 * width, 2 * width),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(width, outputs),
+            nn.Linear(2 * width, outputs),
         )
 
     def forward(self, code: Float[Tensor, "image 8 8 8"]) -> Float[Tensor, "image value"]:
         """Decode."""
-        return self.layers(code)
+        seen = self.anywhere(code)
+        return self.answer(torch.cat([seen.mean((2, 3)), seen.amax((2, 3)), self.where(code)], 1))
 
 
 def build_encoder(*, seed: int, bottleneck: Bottleneck = "relu") -> Encoder:
@@ -151,7 +158,7 @@ def build_decoder(side: int, outputs: int, *, seed: int, readout: bool = False) 
                 outputs, side=side, widths=(32, 24, 16) if readout else (64, 48, 32)
             )
         else:
-            decoder = VectorDecoder(outputs, width=64 if readout else 128)
+            decoder = VectorDecoder(outputs, width=32 if readout else 64)
     return decoder.to(memory_format=torch.channels_last)
 
 
