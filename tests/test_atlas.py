@@ -1,5 +1,6 @@
 """What a user's hand gets of an atlas."""
 
+import json
 import shutil
 
 import numpy as np
@@ -125,6 +126,15 @@ def test_what_is_not_there_is_named_with_what_is_near(atlas, ask, said):
     with pytest.raises(InputError, match=said) as caught:
         ask(atlas)
     assert caught.value.exit_status == 2
+
+
+def test_a_run_that_did_not_finish_says_so(folder, tmp_path):
+    """As atlas.json is from the first moment of a run to its end."""
+    document = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
+    (tmp_path / "atlas.json").write_text(json.dumps({**document, "state": "running", "models": {}}))
+    for ask in (lambda atlas: atlas.rank(spec("relu")), lambda atlas: atlas.affinity()):
+        with pytest.raises(StoreError, match="did not finish; run the same `modelatlas chart` again"):
+            ask(open_atlas(tmp_path))
 
 
 def test_a_lost_table_is_named_with_the_remedy(folder, tmp_path):

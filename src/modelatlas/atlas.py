@@ -244,10 +244,15 @@ class Atlas:
     def _charted(self, name: str) -> str:
         if name in self.names:
             return name
+        self._finished()
         excluded = next((model for model in self.models if model.name == name), None)
         if excluded is not None:
             raise InputError(f"{name} was left out of this atlas: {excluded.reason}")
         raise InputError(f"{self.path} has no model {name!r}; {_offer(name, self.names)}")
+
+    def _finished(self) -> None:
+        if self.document["state"] != "finished":
+            raise StoreError(f"{self.path}: its run did not finish; run the same `modelatlas chart` again")
 
     def _method(self, method: str) -> str:
         if method in self.methods:
@@ -255,8 +260,8 @@ class Atlas:
         raise InputError(f"{self.path} has no method {method!r}; {_offer(method, self.methods)}")
 
     def _table(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        if self.document["state"] != "finished" and not path.is_file():
-            raise StoreError(f"{self.path}: its run did not finish; run the same `modelatlas chart` again")
+        if not path.is_file():
+            self._finished()
         if path not in self._tables:
             self._tables[path] = read(path)
         return self._tables[path].copy()

@@ -12,7 +12,7 @@ import chartable
 from chartable import GRID, chart_small, images_computed, largest_file, results, spec, write_pictures, zoo_of
 from modelatlas._types import METHODS
 from modelatlas.atlas import open_atlas
-from modelatlas.errors import ConflictError, InputError, LockedError, StoreError
+from modelatlas.errors import ConflictError, InputError, LockedError, ProbeError, StoreError
 from modelatlas.probe import open_probe
 from modelatlas.run import HereEngine, Settings, chart_maps
 from modelatlas.store import model_key, writer_lock
@@ -324,6 +324,19 @@ def test_a_damaged_journal_is_named_or_made_again(copied, pictures, name):
         events = []
         chart_small(copied, pictures, "gelu", images=20, events=events)
         assert images_computed(events) == {"gelu": 20}
+
+
+def test_a_picture_that_changes_while_it_is_charted_ends_the_run(tmp_path):
+    probe = open_probe(write_pictures(tmp_path / "pictures", 40))
+
+    def changing(event):
+        if event.kind == "started":
+            shutil.copy(probe.images[0].path, probe.images[35].path)
+
+    options = {"trust_code": True, "engine": HereEngine, "progress": changing}
+    with pytest.raises(ProbeError, match="changed since the probe was opened") as caught:
+        chart_maps(zoo_of("relu"), probe, tmp_path / "a", Settings(batch=8), **options)
+    assert caught.value.image == probe.images[35].id
 
 
 def test_a_lost_document_costs_no_maps(copied, pictures):

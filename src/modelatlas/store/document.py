@@ -14,6 +14,9 @@ __all__ = ["FORMAT", "MIGRATIONS", "Migration", "read_document", "read_json", "w
 FORMAT: Final = 1
 """Version of the folder's layout. Raised when a reader of the version before would misread it."""
 
+_PARTS: Final = {"state": str, "settings": dict, "probe": dict, "models": dict, "left_out": list}
+_REMEDY: Final = "move it away and run the same `modelatlas chart` again, maps are kept"
+
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 MIGRATIONS: Final[Mapping[int, Migration]] = {}
 """From a format to the next: makes a document of format n + 1 out of one of format n."""
@@ -34,7 +37,7 @@ def read_document(root: Path, *, migrations: Mapping[int, Migration] = MIGRATION
         raise InputError(
             f"{root}: no atlas there (no atlas.json); `modelatlas chart ... --out {root}` makes one"
         )
-    content = read_json(path, remedy="move it away and run the same `modelatlas chart` again, maps are kept")
+    content = read_json(path, remedy=_REMEDY)
     version = content.get("format")
     if not isinstance(version, int) or version < 1:
         raise StoreError(f"{path}: 'format' is {version!r}, not a version number: not an atlas, or damaged")
@@ -47,6 +50,9 @@ def read_document(root: Path, *, migrations: Mapping[int, Migration] = MIGRATION
         if version not in migrations:
             raise StoreError(f"{path}: format {version} is no longer read: chart it anew in another folder")
         content, version = migrations[version](content), version + 1
+    lost = [part for part, kind in _PARTS.items() if not isinstance(content.get(part), kind)]
+    if lost:
+        raise StoreError(f"{path} is damaged (no {lost[0]!r} in it): {_REMEDY}")
     return content | {"format": version}
 
 
