@@ -86,7 +86,7 @@ def worker_of(parent: int) -> int | None:
     return None
 
 
-def wait_until(condition, *, seconds=60.0):
+def wait_until(condition, *, seconds=120.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"
