@@ -9,17 +9,17 @@ one; found because their relevance budget did not close). Only such nodes are co
     dx = w r (g - mean(g) - h mean(g h))           with those of the input, h = (x - mean) r
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from modelatlas.attribution.nonlinear import node_name
 
 __all__ = ["guard_batch_norm", "per_channel"]
 
-Hook = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...] | None]
+Grads = tuple[Tensor | None, ...]
+Hook = Callable[[Grads, Grads], Grads | None]
 
 
 def guard_batch_norm(root: Any) -> None:
@@ -40,7 +40,7 @@ def per_channel(values: Tensor, like: Tensor) -> Tensor:
     return values.view(1, -1, *(1,) * (like.dim() - 2))
 
 
-def _is_single_map(shape: torch.Size) -> bool:
+def _is_single_map(shape: Sequence[int]) -> bool:
     return len(shape) > 2 and shape[0] == 1
 
 
@@ -52,9 +52,9 @@ def _correction(node: Any) -> Hook:
         else (node._saved_running_mean, (node._saved_running_var + node._saved_eps).rsqrt())
     )
 
-    def correct(inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    def correct(inputs: Grads, outputs: Grads) -> Grads | None:
         grad = outputs[0]
-        if all(t.stride(0) == t.numel() for t in (x, grad)):
+        if grad is None or all(t.stride(0) == t.numel() for t in (x, grad)):
             return None
         gain = per_channel(scale if weight is None else scale * weight, grad)
         if training:

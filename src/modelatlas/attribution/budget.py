@@ -93,10 +93,10 @@ def relevance_budget(
         float(tape.total.detach()),
         float(inputs.sum()),
         constants,
-        sum(float(part.sum()) for part in absorbed),
+        float(sum(part.sum() for part in absorbed)),
         float(tape.units.detach().abs().sum() + inputs.abs().sum())
         + abs(constants)
-        + sum(float(part.abs().sum()) for part in absorbed),
+        + float(sum(part.abs().sum() for part in absorbed)),
     )
 
 

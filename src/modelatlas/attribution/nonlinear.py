@@ -177,8 +177,8 @@ def _rrelu(node: Any) -> Point:
     return Point(node._saved_self, lambda z: F.leaky_relu(z, slope))
 
 
-def _elu(z: Tensor, alpha: float, scale: float, input_scale: float) -> Tensor:
-    return torch.ops.aten.elu(z, alpha, scale, input_scale)  # type: ignore[no-any-return]
+def _elu(z: Tensor, *settings: float | int) -> Tensor:
+    return torch.ops.aten.elu(z, *settings)  # type: ignore[no-any-return]
 
 
 def _gelu(z: Tensor, approximate: str) -> Tensor:

@@ -283,7 +283,7 @@ def _reciprocal(divisor: Any) -> Tensor:
         number = divisor.item() if isinstance(divisor, Tensor) else divisor
         # A number that torch wrapped as a tensor would turn into float32 on the way.
         exact = torch.complex128 if isinstance(number, complex) else torch.float64
-        return torch.tensor(1 / number.conjugate(), dtype=exact)
+        return torch.tensor(number, dtype=exact).conj().reciprocal()
     return divisor.conj().reciprocal()
 
 
