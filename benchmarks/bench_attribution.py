@@ -11,14 +11,13 @@ Timm networks with random weights, 8 images each. Candidates take turns: a machi
     zennit        epsilon rule with merged BatchNorm: epsilon-lrp (networks that Zennit has a canonizer for)
     floor         FLOPs of three passes / the peak rate of a matrix product measured beside them (computed)
 
-Peak memory: of a process that does nothing but this, above its level before the first call.
+Peak memory: of a process that does nothing but this, above its level before the first call (Linux).
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -144,14 +143,17 @@ def _peak_memory(name: str, candidate: str, threads: int) -> float | None:
 
 def _print_peak(name: str, candidate: str) -> None:
     call = _candidates(*_load(name))[candidate]
-    idle = _resident()
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # forget the peak so far (ru_maxrss would keep the parent's)
+    idle = _kilobytes("VmRSS")
     call()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - idle) / 2**20)
+    print((_kilobytes("VmHWM") - idle) / 1024)
 
 
-def _resident() -> int:
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE")
+def _kilobytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def _measure(name: str, repeats: int, threads: int) -> dict[str, object]:
