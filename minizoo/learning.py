@@ -139,7 +139,7 @@ class Workplace:
         """Compare a network with the best constant and a readout of the untrained encoder."""
         test, goal = self.views("test"), trained.goal
         loss = float(judge(trained.encoder, trained.decoder, goal, test).mean())
-        constant = float(best_constant(goal, training, test).mean())
+        constant = float(best_constant(goal, training, test, steps=self.budget.constant_steps).mean())
         parts = Split(training, validation.take(_spread(len(validation), _LOOKS)), test)
         base = untrained(training, seed=self.course.seed)
         # On all training views, with twice the steps of a transfer: its loss no longer falls (see the notes).
@@ -210,7 +210,8 @@ class Workplace:
 
     def _row(self, source: str, goal: Goal, answers: dict, budget: Budget, training: Views) -> np.ndarray:
         if source == "constant":
-            return best_constant(goal, self.split.training, self.split.test)
+            split = self.split
+            return best_constant(goal, split.training, split.test, steps=budget.constant_steps)
         if source == "scratch":
             return scratch(self.split, answers, goal, seed=self.course.seed, budget=budget)
         return readout(self._codes(source, sight_of(goal)), answers, goal, budget=budget)

@@ -54,6 +54,7 @@ class Budget:
     rate: float = 4e-3
     decay: float = 0.02
     seed: int = 11
+    constant_steps: int = 300  # of the search for the best constant
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minizoo.labelled.LEARNING", folder / "learning")
         yield Workplace(
-            folder / "shards", "test", Course(steps=6, batch=8), Budget(steps=6, batch=8),
+            folder / "shards", "test", Course(steps=6, batch=8), Budget(steps=6, batch=8, constant_steps=10),
             {"training": "train", "validation": "val", "transfer": "transfer", "test": "test"},
             say=lambda _: None, root=folder / "learning",
         )  # fmt: skip
