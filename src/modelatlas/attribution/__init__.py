@@ -1,7 +1,7 @@
 """Attribution maps of a model's target layer, and map vectors on the device.
 
 The heart: `engine.attribute` runs the model once (`forward`), reads the modified backward pass off autograd's
-graph (`tape`, with the rules of `rules` and `nonlinear`), and leaves the gradient methods to autograd.
+graph (`tape`, with `rules` and `nonlinear`), and leaves the gradient methods to autograd.
 """
 
 from modelatlas.attribution.engine import attribute

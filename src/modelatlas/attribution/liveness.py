@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from modelatlas.attribution.forward import Tape, run_to_layer
 from modelatlas.attribution.nonlinear import node_name
-from modelatlas.attribution.rules import SHAPE_ONLY
+from modelatlas.attribution.steps import SHAPE_ONLY
 
 __all__ = ["LayerFacts", "layer_facts", "model_key"]
 

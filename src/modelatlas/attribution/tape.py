@@ -15,7 +15,8 @@ from torch import Tensor
 
 from modelatlas.attribution.nonlinear import ELEMENTWISE, OVERLOADS, Point, chain_factor, node_name
 from modelatlas.attribution.record import Recorder
-from modelatlas.attribution.rules import Reach, Step, step, untraceable
+from modelatlas.attribution.rules import step
+from modelatlas.attribution.steps import Reach, Step, untraceable
 from modelatlas.errors import AttributionError
 
 __all__ = ["modified_gradient"]
