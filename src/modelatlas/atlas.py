@@ -17,6 +17,7 @@ from jaxtyping import Float16, UInt8
 
 from modelatlas._types import DEFAULT_METHOD
 from modelatlas.errors import InputError, StoreError
+from modelatlas.probe import LeftOut
 from modelatlas.space import Affinity, Tree, dead_maps, rank, tree
 from modelatlas.store import (
     Layout,
@@ -29,7 +30,7 @@ from modelatlas.store import (
     read_thumbnails,
 )
 
-__all__ = ["Atlas", "LeftOutItem", "ModelRecord", "open_atlas"]
+__all__ = ["Atlas", "ModelRecord", "open_atlas"]
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,6 @@ class ModelRecord:
         return self.status == "charted"
 
 
-@dataclass(frozen=True)
-class LeftOutItem:
-    """A file of the probe that was not used, and why."""
-
-    item: str
-    reason: str
-
-
 class Atlas:
     """A folder that `modelatlas chart` wrote. Nothing here writes to it.
 
@@ -144,9 +137,9 @@ class Atlas:
         return tuple(model.name for model in self.models if model.charted)
 
     @property
-    def left_out(self) -> tuple[LeftOutItem, ...]:
+    def left_out(self) -> tuple[LeftOut, ...]:
         """Files of the probe that were not used."""
-        return tuple(LeftOutItem(**item) for item in self.document["left_out"])
+        return tuple(LeftOut(**item) for item in self.document["left_out"])
 
     def images(self) -> tuple[str, ...]:
         """Ids of the probe images, in manifest order."""
