@@ -18,8 +18,8 @@ from minizoo import labels, store
 from minizoo.dataset import Views, open_views, write_views
 from minizoo.errors import MinizooError, SpoiltViewError
 from minizoo.losses import TASKS
-from minizoo.networks import INPUT
 from minizoo.paths import CACHE, check_disk
+from modelatlas.zoo.architectures.mini import INPUT
 
 __all__ = [
     "LEARNING",

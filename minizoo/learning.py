@@ -25,7 +25,7 @@ from minizoo.dataset import Views
 from minizoo.errors import MinizooError, RecipeChangedError
 from minizoo.labelled import LEARNING, finished, prepare
 from minizoo.losses import BY_NAME, TARGETS, TASKS, Goal
-from minizoo.networks import Encoder, build_encoder, fold_luma, quiet_units
+from minizoo.networks import build_encoder, fold_luma, quiet_units
 from minizoo.paths import write_bytes
 from minizoo.training import Course, Trained, best_constant, judge, train
 from minizoo.transfer import (
@@ -40,6 +40,7 @@ from minizoo.transfer import (
     untrained,
     wanted,
 )
+from modelatlas.zoo.architectures.mini import Encoder
 
 __all__ = ["AGAIN", "SPLITS", "Workplace", "tiny_splits"]
 

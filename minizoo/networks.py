@@ -1,92 +1,24 @@
-"""The one architecture of the mini-Taskonomy: an encoder for every task, decoders by the kind of answer.
-
-128 x 128 pixels become a code of 8 x 8 positions and 8 channels (stride 16, as Taskonomy's 256 -> 16 x 16 x
-8). As in its encoder, a convolution to 8 channels, a BatchNorm and a **ReLU** end it, and no normalisation
-follows: units are >= 0, so their plain sum, which attribution starts from, means something.
-`bottleneck="linear"` leaves the last ReLU out: the control of a trial in which linear codes made signed
-attribution maps useless.
+"""The networks of the mini-Taskonomy: the library's encoder for every task, decoders by the kind of answer.
 
 Decoders are thin on purpose, so that the code must hold the answer. Convolutions run at 8, 16 and 32 pixels,
 and a pixel shuffle gives 64: a convolution at 64 pixels would cost more than the whole encoder.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modelatlas.zoo.architectures.mini import CODE, Bottleneck, Encoder, convolution
+
 __all__ = [
-    "CODE", "INPUT", "LUMA", "OUTPUT", "Block", "Bottleneck", "Encoder", "PixelDecoder", "VectorDecoder",
-    "build_decoder", "build_encoder", "fold_luma", "quiet_units",
+    "LUMA", "OUTPUT", "PixelDecoder", "VectorDecoder", "build_decoder", "build_encoder", "fold_luma",
+    "quiet_units",
 ]  # fmt: skip
 
-INPUT = 128  # pixels a side
-CODE = (8, 8, 8)  # channels, rows, columns
 OUTPUT = 64  # pixels a side of every picture-like answer
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, on the encoded values
-
-Bottleneck = Literal["relu", "linear"]
-
-
-def _convolution(
-    inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3, relu: bool = True
-) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-    return nn.Sequential(*layers, nn.ReLU()) if relu else nn.Sequential(*layers)
-
-
-class Block(nn.Module):
-    """A residual block of two 3 x 3 convolutions with a projected skip (He et al. 2016)."""
-
-    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
-        super().__init__()
-        self.first = _convolution(inputs, outputs, stride=stride)
-        self.second = _convolution(outputs, outputs, relu=False)
-        self.skip = _convolution(inputs, outputs, stride=stride, kernel=1, relu=False)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Sum of both branches, rectified."""
-        return self.relu(self.second(self.first(x)) + self.skip(x))
-
-
-class Encoder(nn.Module):
-    """Picture in [-1, 1] -> code; about 0.7 M parameters.
-
-    Parameters
-    ----------
-    widths
-        Channels of the four residual blocks, whose strides are 1, 2, 2, 1 after a stem of stride 4. Multiples
-        of 16: with 24 channels in front, as in the first trials, a training step took a fifth longer.
-    channels
-        Channels of the code.
-    bottleneck
-        "relu": the code is >= 0. "linear": the control.
-    """
-
-    def __init__(
-        self,
-        *,
-        widths: Sequence[int] = (16, 48, 96, 192),
-        channels: int = CODE[0],
-        bottleneck: Bottleneck = "relu",
-    ) -> None:
-        super().__init__()
-        self.stem = _convolution(3, widths[0], stride=2, kernel=5)
-        self.pool = nn.MaxPool2d(2)
-        pairs = zip((widths[0], *widths), widths, (1, 2, 2, 1), strict=False)
-        self.blocks = nn.Sequential(*(Block(a, b, stride=stride) for a, b, stride in pairs))
-        self.compress = _convolution(widths[-1], channels, relu=False)
-        self.code: nn.Module = nn.ReLU() if bottleneck == "relu" else nn.Identity()
-
-    def forward(self, picture: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image channel y x"]:
-        """Return the code; a 128-pixel picture gives 8 channels of 8 x 8."""
-        return self.code(self.compress(self.blocks(self.pool(self.stem(picture)))))
 
 
 class PixelDecoder(nn.Module):
@@ -97,11 +29,11 @@ class PixelDecoder(nn.Module):
         first, second, third = widths
         shuffle = side // 32
         self.layers = nn.Sequential(
-            _convolution(CODE[0], first),
+            convolution(CODE[0], first),
             nn.Upsample(scale_factor=2),
-            _convolution(first, second),
+            convolution(first, second),
             nn.Upsample(scale_factor=2),
-            _convolution(second, third),
+            convolution(second, third),
             nn.Conv2d(third, shuffle**2 * outputs, 3, padding=1),
             nn.PixelShuffle(shuffle),
         )
@@ -122,7 +54,7 @@ class VectorDecoder(nn.Module):
     def __init__(self, outputs: int, *, width: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
         cells = CODE[0] * CODE[1] * CODE[2]
-        self.anywhere = nn.Sequential(_convolution(CODE[0], width), _convolution(width, width))
+        self.anywhere = nn.Sequential(convolution(CODE[0], width), convolution(width, width))
         self.where = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(cells, width), nn.ReLU())
         self.answer = nn.Sequential(
             nn.Dropout(dropout),

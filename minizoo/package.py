@@ -1,15 +1,17 @@
-"""Write what ships into the data distribution: encoders in float16, their cards, scores and transfers.
+"""Write what ships into the data distribution: encoders in float16, cards, scores, transfers, the probe.
 
 `encoders/<task>.safetensors` holds the trained encoder, its kernels in float16 and its vectors in float32,
 where half precision could lose a small variance; `cards.json` says of each what it was trained on and how
 well; `transfers/losses.npz` holds an array [source, test view] for every target, with the names of both, and
 `<target>.again` of the second seed; `transfers/affinities.csv` is the reference `mini`, made of the losses by
-`modelatlas.evaluation` (win rates, hierarchy process).
+`modelatlas.evaluation` (win rates, hierarchy process): of all test views, of the second seed, and of both
+halves of the test views. `rooms/` is the probe (`minizoo.rooms_probe`).
 """
 
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,11 @@ from safetensors.torch import save
 
 from minizoo.learning import Workplace
 from minizoo.losses import TASKS
-from minizoo.networks import CODE, INPUT
 from minizoo.paths import REPO, write_bytes
+from minizoo.rooms_probe import room_of, write_rooms
 from minizoo.transfer import ROWS
 from modelatlas.evaluation import affinities_from_losses
+from modelatlas.zoo.architectures.mini import CODE, INPUT
 
 __all__ = ["HOME", "card", "table", "weights_bytes", "write"]
 
@@ -41,9 +44,13 @@ def write(place: Workplace, out: Path) -> str:
     losses = place.losses()
     if losses:
         _write_transfers(place, losses, out / "transfers")
+    views = write_rooms(place.shards, out / "rooms", recipe=place.recipe)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 2**20
     pairs = sum(len(rows) for rows in losses.values())
-    return f"{out}: {len(cards)} encoders, {pairs} transfers to {len(losses)} targets, {size:.1f} MB"
+    return (
+        f"{out}: {len(cards)} encoders, {pairs} transfers to {len(losses)} targets, {views} probe views, "
+        f"{size:.1f} MB"
+    )
 
 
 def weights_bytes(encoder: torch.nn.Module) -> bytes:
@@ -89,17 +96,38 @@ def table(place: Workplace) -> str:
 
 
 def _write_transfers(place: Workplace, losses: dict[str, dict[str, np.ndarray]], out: Path) -> None:
+    again = place.losses(again=True)
     arrays: dict[str, np.ndarray] = {"views": np.array(place.split.test.names)}
-    for target, rows in losses.items():
-        arrays[target], arrays[f"{target}.sources"] = np.stack(list(rows.values())), np.array(list(rows))
-    for target, rows in place.losses(again=True).items():
-        arrays[f"{target}.again"] = np.stack(list(rows.values()))
-        arrays[f"{target}.again.sources"] = np.array(list(rows))
+    for suffix, measured in (("", losses), (".again", again)):
+        for target, rows in measured.items():
+            arrays[target + suffix] = np.stack(list(rows.values()))
+            arrays[f"{target}{suffix}.sources"] = np.array(list(rows))
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)
     write_bytes(out / "losses.npz", data.getvalue())
+    half = _halves(place.split.test.names)
+    sets = {"all": losses, "again": again, "half-a": _only(losses, half), "half-b": _only(losses, ~half)}
+    lines = ["training_set,source,target,affinity"]
+    for name, measured in sets.items():
+        lines += [f"{name},{line}" for line in _affinities(measured)]
+    write_bytes(out / "affinities.csv", "\n".join([*lines, ""]).encode())
+
+
+def _affinities(losses: dict[str, dict[str, np.ndarray]]) -> list[str]:
     sources = {target: [name for name in rows if name not in ROWS] for target, rows in losses.items()}
     tables = {t: np.stack([losses[t][s] for s in names]).astype(np.float64) for t, names in sources.items()}
+    if not tables:
+        return []
     frame = affinities_from_losses(tables, sources=sources, origin="mini").frame()
-    lines = [f"{s},{t},{float(frame.loc[s, t])!r}" for t in frame.columns for s in sources[t]]
-    write_bytes(out / "affinities.csv", "\n".join(["source,target,affinity", *lines, ""]).encode())
+    return [f"{s},{t},{float(frame.loc[s, t])!r}" for t in frame.columns for s in sources[t]]
+
+
+def _halves(names: Sequence[str]) -> np.ndarray:
+    """Rooms in turn: views of one room are alike and must not stand on both sides."""
+    rooms = [room_of(name) for name in names]
+    order = {room: k for k, room in enumerate(dict.fromkeys(rooms))}
+    return np.array([order[room] % 2 == 0 for room in rooms])
+
+
+def _only(losses: dict[str, dict[str, np.ndarray]], rows: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    return {target: {name: row[rows] for name, row in table.items()} for target, table in losses.items()}

@@ -19,7 +19,16 @@ from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.geometry_code import decode, encode
 from minizoo.paths import write_bytes
 
-__all__ = ["View", "assemble", "pack", "read_index", "read_shard", "unpack_view", "view_bytes"]
+__all__ = [
+    "View",
+    "assemble",
+    "pack",
+    "picture_size",
+    "read_index",
+    "read_shard",
+    "unpack_view",
+    "view_bytes",
+]
 
 FORMAT = 1
 _DATE = (2020, 1, 1, 0, 0, 0)
@@ -109,6 +118,12 @@ def assemble(index: dict, room: dict, camera: dict, picture: bytes, shape: bytes
         instances=tuple(room["instances"]), location=np.array(camera["location"]),
         rotation=np.array(camera["rotation"]), yaw=camera["yaw"], pitch=camera["pitch"], fov=camera["fov"],
     )  # fmt: skip
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a stored picture, in pixels."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.size
 
 
 def _zip(members: dict[str, bytes]) -> bytes:

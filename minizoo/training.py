@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from minizoo.dataset import Views, batches, order
 from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.losses import Goal, see
-from minizoo.networks import Bottleneck, Encoder, build_decoder, build_encoder
+from minizoo.networks import build_decoder, build_encoder
 from minizoo.paths import write_bytes
+from modelatlas.zoo.architectures.mini import Bottleneck, Encoder
 
 __all__ = ["Course", "Stopped", "Trained", "best_constant", "has_bfloat16", "judge", "precision", "train"]
 

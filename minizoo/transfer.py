@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from minizoo.dataset import Views, batches, order
 from minizoo.losses import Goal, Sight, see
-from minizoo.networks import CODE, Encoder, build_decoder, build_encoder
+from minizoo.networks import build_decoder, build_encoder
 from minizoo.training import precision
+from modelatlas.zoo.architectures.mini import CODE, Encoder
 
 __all__ = [
     "ROWS",

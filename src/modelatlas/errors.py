@@ -55,10 +55,13 @@ class LockedError(InputError):
 class MissingExtraError(InputError):
     """An optional package is not installed; names the extra that brings it."""
 
-    def __init__(self, package: str, *, extra: str, needed_for: str) -> None:
+    def __init__(self, package: str, *, extra: str, needed_for: str, otherwise: str | None = None) -> None:
         self.package = package
         self.extra = extra
-        super().__init__(f"{needed_for} needs the package {package!r}: pip install 'modelatlas[{extra}]'")
+        also = f" ({otherwise})" if otherwise else ""
+        super().__init__(
+            f"{needed_for} needs the package {package!r}: pip install 'modelatlas[{extra}]'{also}"
+        )
 
 
 class AttributionError(ModelAtlasError):

@@ -188,10 +188,14 @@ def test_figures_are_drawn(capsys, csv, measured, tmp_path):
         (("--affinity", "a.csv", "--in", "b"), "either --affinity FILE.csv or --in DIR"),
         (
             ("--affinity", "a.csv"),
-            "either --reference (taskonomy[:16k|:1k|:standard] or a CSV file) or --losses",
+            "either --reference (taskonomy[:16k|:1k|:standard], mini[:again|:half-a|:half-b] or a CSV file)",
         ),
         (("--affinity", "nowhere.csv", "--reference", "r.csv"), "nowhere.csv: no such file"),
-        (("--affinity", "CSV", "--reference", "mini"), "mini: no such file: name taskonomy"),
+        (("--affinity", "CSV", "--reference", "mini-x"), "mini-x: no such file: name taskonomy"),
+        (
+            ("--affinity", "CSV", "--reference", "mini:2"),
+            "mini:2: no such set of measurements: take one of all",
+        ),
         (("--affinity", "CSV", "--reference", "taskonomy:2k"), "no such training set: take one of 16k, 1k"),
         (("--affinity", "CSV", "--reference", "REF", "--exclude", "nobody"), "nobody: neither"),
         (("--affinity", "CSV", "--reference", "REF", "--relevant", "0"), "Invalid value for '--relevant'"),

@@ -1,6 +1,8 @@
 import pytest
 import torch
-from minizoo.networks import CODE, LUMA, Encoder, build_decoder, build_encoder, fold_luma, quiet_units
+from minizoo.networks import LUMA, build_decoder, build_encoder, fold_luma, quiet_units
+
+from modelatlas.zoo.architectures.mini import CODE, Encoder
 
 
 def pictures(count=4, seed=0):

@@ -18,12 +18,16 @@ from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.labelled import NothingRenderedError, arrays, finished, label_shard, prepare
 from minizoo.learning import NotTrainedError, Workplace
 from minizoo.losses import BY_NAME, TARGETS, Goal
-from minizoo.networks import CODE, Encoder, build_encoder
+from minizoo.networks import build_encoder
+from minizoo.rooms_probe import room_of
 from minizoo.training import Course, best_constant
 from minizoo.transfer import ROWS, Budget, Split, codes_of, encode, readout, scratch, untrained, wanted
 from tests.minizoo.solids import FOV, looking, room
 
 from minizoo import package, store
+from modelatlas.evaluation import read_transfers
+from modelatlas.probe import open_probe
+from modelatlas.zoo.architectures.mini import CODE, Encoder
 
 SPLIT = Split(flat_world(96, seed=1), flat_world(24, seed=2), flat_world(32, seed=3))
 BUDGET = Budget(steps=60, batch=16)
@@ -160,7 +164,7 @@ def write_shard(folder, name, rooms, seed, *, recipe="test", step=1):
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learning")
     buildings = {"train-000": 4, "train-001": 2, "val-000": 2, "transfer-000": 3, "test-000": 2}
-    for seed, (name, rooms) in enumerate(buildings.items()):
+    for seed, (name, rooms) in enumerate([*buildings.items(), ("probe-000", 3)]):
         write_shard(folder / "shards", name, rooms, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minizoo.labelled.LEARNING", folder / "learning")
@@ -194,13 +198,22 @@ def test_labels_training_transfers_and_package_of_two_tasks(place, tmp_path):
             assert np.isfinite(row).all()
 
     said = package.write(place, tmp_path)
-    assert ": 2 encoders, 10 transfers to 2 targets" in said
+    assert ": 2 encoders, 10 transfers to 2 targets, 6 probe views" in said
     cards = json.loads((tmp_path / "cards.json").read_text())
     assert [card["task"] for card in cards] == ["colorization", "rgb2depth"]
-    with (tmp_path / "transfers" / "affinities.csv").open() as stream:
+    table = tmp_path / "transfers" / "affinities.csv"
+    with table.open() as stream:
         rows = list(csv.DictReader(stream))
-    assert sum(float(row["affinity"]) for row in rows if row["target"] == "rgb2depth") == pytest.approx(1)
+    sets = [row["training_set"] for row in rows if row["target"] == "rgb2depth"]
+    assert list(dict.fromkeys(sets)) == ["all", "again", "half-a", "half-b"]
+    for name in sets:
+        column = read_transfers(table, training_set=name).values[:, 0]
+        assert column.sum() == pytest.approx(1)
     assert {row["source"] for row in rows} == set(tasks)
+    probe = open_probe(tmp_path / "rooms" / "manifest.json")
+    assert len(probe) == 3 * 2
+    assert {image.photograph for image in probe.images} == {room_of(image.id) for image in probe.images}
+    assert len({image.photograph for image in probe.images}) == 3
     with np.load(tmp_path / "transfers" / "losses.npz") as kept:
         np.testing.assert_array_equal(kept["rgb2depth"][0], losses["rgb2depth"]["colorization"])
         assert kept["views"].tolist() == list(place.views("test").names)
@@ -250,8 +263,8 @@ def test_what_has_no_class_is_masked(place):
 def test_views_of_another_recipe_are_refused(place):
     with pytest.raises(RecipeChangedError, match="made by recipe test, this code makes other"):
         label_shard(place.shards / "test-000.zip", place.root / "elsewhere", "other")
-    with pytest.raises(NothingRenderedError, match="no finished building of the split probe"):
-        finished(place.shards, "probe")
+    with pytest.raises(NothingRenderedError, match="no finished building of the split attic"):
+        finished(place.shards, "attic")
     with pytest.raises(SpoiltViewError, match=r"test-009\.zip: is gone"):
         prepare(place.shards, "test", ["test-000", "test-009"], recipe="test")
 

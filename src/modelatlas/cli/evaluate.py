@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-_REFERENCE = "taskonomy[:16k|:1k|:standard] or a CSV file"
+_REFERENCE = "taskonomy[:16k|:1k|:standard], mini[:again|:half-a|:half-b] or a CSV file"
 
 
 def evaluate(

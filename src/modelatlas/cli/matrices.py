@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Matrix", "matrix_of", "read_table"]
 
-TRAINING_SET: Final = "16k"
-"""Of Taskonomy, where none is named: the paper's ground truth."""
+SHIPPED: Final = {"taskonomy": "16k", "mini": "all"}
+"""References by name, and which of their sets is meant where none is named."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
 
 
 def read_table(text: str, *, training_set: str | None = None, expected: str) -> "TransferTable":
-    """Read `FILE`, `FILE:NAME` for one training set of it, `taskonomy` or `taskonomy:NAME`.
+    """Read `FILE`, `FILE:NAME` for one set of it, or a reference of that name: `taskonomy`, `mini:again`.
 
     Raises
     ------
     InputError
         There is no such file, what it holds is no table, or two training sets are named.
     """
-    from modelatlas.evaluation import read_transfers, taskonomy_transfers
+    from modelatlas.evaluation import mini_transfers, read_transfers, taskonomy_transfers
 
     if Path(text).is_file():
         return read_transfers(text, training_set=training_set)
     file, _, chosen = text.rpartition(":") if ":" in text else (text, "", "")
-    if file != "taskonomy" and not Path(file).is_file():
+    if file not in SHIPPED and not Path(file).is_file():
         raise InputError(f"{text}: no such file: name {expected}")
     if chosen and training_set and chosen != training_set:
         raise InputError(f"{text} and --training-set {training_set} differ: give one of them")
-    if file == "taskonomy":
-        return taskonomy_transfers(chosen or training_set or TRAINING_SET)
-    return read_transfers(file, training_set=chosen)
+    if file not in SHIPPED:
+        return read_transfers(file, training_set=chosen)
+    shipped = taskonomy_transfers if file == "taskonomy" else mini_transfers
+    return shipped(chosen or training_set or SHIPPED[file])

@@ -1,7 +1,7 @@
-"""Built-in probes: made at their first use, kept in the cache, the same bytes on every machine.
+"""Built-in probes: made at their first use and kept in the cache, or shipped as data.
 
-The views are stored as PPM files, whose bytes are those of the pixels: a PNG's depend on the compression
-library.
+Their bytes are the same on every machine. What is made is stored as PPM files, whose bytes are those of the
+pixels: a PNG's depend on the compression library.
 """
 
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 
 from modelatlas._ids import file_digest, fingerprint
 from modelatlas.errors import FetchError, InputError
-from modelatlas.fetch import cache_folder, cache_lock
+from modelatlas.fetch import cache_folder, cache_lock, mini_data
 from modelatlas.probe.manifest import read_manifest, write_manifest
 from modelatlas.probe.noise import noise_views
 from modelatlas.probe.photos import photo_views
@@ -41,19 +41,28 @@ _BUILTINS: Final = {
 }
 
 
+ROOMS: Final = "rooms"
+"""The probe of the data distribution `modelatlas-mini`: its pictures lie there, nothing is made."""
+
+
 def builtin_probes() -> dict[str, str]:
     """Names of the built-in probes, and what each shows."""
-    return {name: f"{builtin.views().count} {builtin.summary}" for name, builtin in _BUILTINS.items()}
+    made = {name: f"{builtin.views().count} {builtin.summary}" for name, builtin in _BUILTINS.items()}
+    return made | {ROOMS: "1000 views of rendered rooms of 5 buildings (extra mini)"}
 
 
 def builtin_folder(name: str, *, progress: Progress) -> Path:
-    """Folder of a built-in probe in the cache, with its `manifest.json`; built if it is not there, whole.
+    """Folder of a built-in probe, with its `manifest.json`; built in the cache if it is not there, whole.
 
     Raises
     ------
+    MissingExtraError
+        The probe is data that is not installed.
     FetchError
         The packages cannot be fetched, or the cache cannot be written.
     """
+    if name == ROOMS:
+        return mini_data(needed_for=f"the probe {ROOMS}") / ROOMS
     views = _BUILTINS[name].views()
     folder = cache_folder("probes") / f"{name}-{fingerprint([_CODE, views.recipe])[:12]}"
     if _is_whole(folder):

@@ -17,6 +17,7 @@ from torch import nn
 from modelatlas.errors import InputError
 from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.sources.mini import MiniSource
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
 from modelatlas.zoo.sources.timm import TimmSource
@@ -124,7 +125,7 @@ def broken_sources() -> dict[str, str]:
 def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
     found: dict[str, Source] = {
         source.prefix: source
-        for source in (PackageSource(), PythonSource(), TimmSource(), TorchvisionSource())
+        for source in (MiniSource(), PackageSource(), PythonSource(), TimmSource(), TorchvisionSource())
     }
     broken: dict[str, str] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):

@@ -1,0 +1,1 @@
+"""Architectures of models that no maintained library has."""
