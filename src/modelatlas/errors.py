@@ -5,10 +5,12 @@ ends with: 2 where the input was wrong and nothing was run or written, 1 where s
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 __all__ = [
     "AttributionError",
+    "CheckpointError",
     "ConflictError",
     "EmptyOverlapError",
     "FetchError",
@@ -75,6 +77,15 @@ class ModelError(ModelAtlasError):
         self.model = model
         self.reason = reason
         super().__init__(f"{model}: {reason}")
+
+
+class CheckpointError(ModelAtlasError):
+    """A checkpoint file cannot be read: cut off, damaged, of another format, or not of arrays alone."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
 
 
 class ProbeError(ModelAtlasError):
