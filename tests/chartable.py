@@ -160,6 +160,7 @@ def chart_small(
     engine: EngineMaker = HereEngine,
     events: list[Event] | None = None,
     seed: int = 0,
+    until: float | None = None,
     **settings: Any,
 ) -> RunResult:
     """Chart networks of this module, by one thread."""
@@ -170,6 +171,7 @@ def chart_small(
         out,
         Settings(**options),
         trust_code=True,
+        until=until,
         engine=engine,
         progress=silent if events is None else events.append,
     )

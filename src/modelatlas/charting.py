@@ -33,6 +33,7 @@ def chart(
     exclude: Sequence[str] = (),
     strict: bool = False,
     trust_code: bool = False,
+    until: float | None = None,
     engine: EngineMaker = ApartEngine,
     progress: Progress = silent,
 ) -> Atlas:
@@ -76,6 +77,9 @@ def chart(
         Raise at the end if a model or an image was left out.
     trust_code
         Allow models that bring code of their own.
+    until
+        Draw images, a prefix of the probe, only until half the width of every affinity's 95 % interval is at
+        most this.
     engine
         `run.ApartEngine` charts in a worker process, `run.HereEngine` in this one.
     progress
@@ -134,6 +138,7 @@ def chart(
         exclude=exclude,
         layer=layer,
         trust_code=trust_code,
+        until=until,
         engine=engine,
         progress=progress,
     )

@@ -1,6 +1,6 @@
 """`modelatlas chart`: attribute, compare, cluster, draw."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,12 @@ def chart(
     ] = None,
     images: Annotated[int | None, typer.Option("--images", "-n", min=1, help="Probe images to use.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the order of the probe's images.")] = 0,
+    until: Annotated[
+        float | None,
+        typer.Option(
+            "--until", metavar="W", help="Stop when every affinity is known to +-W (95 %), as in 0.02."
+        ),
+    ] = None,
     grid: Annotated[int, typer.Option("--grid", help="Cells along each axis of a stored map.")] = 64,
     layer: Annotated[str | None, typer.Option("--layer", help="Target layer; for a single spec.")] = None,
     epsilon: Annotated[float, typer.Option("--epsilon", help="Of epsilon-lrp.")] = 1e-4,
@@ -86,6 +92,7 @@ def chart(
                 exclude=tuple(exclude or ()),
                 strict=strict,
                 trust_code=trust_code,
+                until=until,
                 progress=progress.show,
             )
         except IncompleteError as error:
@@ -128,6 +135,7 @@ def _document(atlas: "Atlas", out: Path) -> dict[str, Any]:
         "report": str(out / _REPORT) if atlas.names else None,
         "images": len(atlas.images()),
         "methods": list(atlas.methods),
+        **({"until": atlas.settings["until"]} if "until" in atlas.settings else {}),
         "models": [
             {
                 "name": model.name,
@@ -159,6 +167,19 @@ def _show(atlas: "Atlas", out: Path) -> None:
             [model.name + ("" if model.trained else " (untrained)"), model.layer, model.seconds, state]
         )
     render.table(["model", "target layer", "seconds", ""], rows)
+    if "until" in atlas.settings:
+        render.note(_where_stopped(atlas.settings["until"]))
     for left in atlas.left_out:
         render.note(f"not used: {left.item}: {left.reason}")
     render.note(f"report: {out / _REPORT}")
+
+
+def _where_stopped(stop: Mapping[str, Any]) -> str:
+    """Tell how many images it took to know every affinity well enough."""
+    used = f"{stop['images']} of {stop['available']} images"
+    if (widest := stop["widest"]) is None:
+        return f"used {used}: there are no two models to compare"
+    least = f"{widest['source']} and {widest['target']} by {widest['method']}: +-{widest['half_width']:.4f}"
+    if not stop["reached"]:
+        return f"used all {used}, and not every affinity is within +-{stop['half_width']:g} yet ({least})"
+    return f"used {used}, {stop['saved']:.0%} of the work saved; least known: {least}"

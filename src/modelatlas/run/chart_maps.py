@@ -25,6 +25,7 @@ from modelatlas.run.pictures import keep_pictures
 from modelatlas.run.preparation import asked_models, existing_document, resolved_settings
 from modelatlas.run.results import BOOTSTRAP, Alive, alive_maps, remove_results, too_dead, write_results
 from modelatlas.run.settings import Settings
+from modelatlas.run.stopping import check_width, stages, stop_document, widest_interval
 from modelatlas.run.task import ModelTask, planned
 from modelatlas.store import Journal, sweep, write_document, writer_lock
 from modelatlas.zoo import ModelCard, Zoo, ZooEntry
@@ -62,6 +63,7 @@ def chart_maps(
     exclude: Sequence[str] = (),
     layer: str | None = None,
     trust_code: bool = False,
+    until: float | None = None,
     engine: EngineMaker = ApartEngine,
     progress: Progress = silent,
 ) -> RunResult:
@@ -83,6 +85,9 @@ def chart_maps(
         Target layer, of a single model.
     trust_code
         Whether models that bring code may run.
+    until
+        Stop at the first stage (see `stopping`) where half the width of every affinity's 95 % interval is at
+        most this; None: use the whole probe.
     engine
         What carries out the work.
     progress
@@ -95,6 +100,8 @@ def chart_maps(
     StoreError, ProbeError
         The folder cannot be written or is damaged; an image has gone. What was finished is kept.
     """
+    if until is not None:
+        check_width(until)
     with ExitStack() as held:
         workers = held.enter_context(engine(out, probe))
         cards = asked_models(zoo, exclude=exclude, layer=layer, trust_code=trust_code)
@@ -103,23 +110,18 @@ def chart_maps(
         document = existing_document(out)  # again: the last writer may have changed it
         if document is not None:
             check_settings(document, settings, probe)
-        run = _Run(out, probe, settings, workers, progress, document or {})
-        tasks = run.tasks(cards, trust_code=trust_code)
-        sweep(out)
-        if document is None:
-            write_document(out, atlas_document(settings, probe, {}, zoo=zoo.name, finished=False))
-        keep_pictures(out, probe)
-        excluded = run.chart(tasks)
-        results = run.compare(tasks, excluded)
-        models = {
-            entry.name: excluded_model(entry, known, excluded[entry.name])
-            if entry.name in excluded
-            else charted_model(entry, known, planned(out, task, run.checksums), results.living(entry.name))
-            for (entry, known), task in zip(cards.items(), tasks, strict=True)
-        }
-        content = atlas_document(settings, probe, models, zoo=zoo.name, finished=True)
-        write_document(out, content | {"results": results.inputs})
-    return RunResult(tuple(results.models), excluded, len(probe.left_out))
+        for count in stages(len(probe)) if until is not None else [len(probe)]:
+            part = probe.take(count)
+            run = _Run(out, part, settings, workers, progress, document or {})
+            document, result = run.whole(zoo.name, cards, trust_code=trust_code)
+            if until is not None:
+                widest = widest_interval(out, settings.methods if result.charted else ())
+                stop = stop_document(until, widest, images=count, available=len(probe))
+                document = document | {"settings": document["settings"] | {"until": stop}}
+                write_document(out, document)
+                if stop["reached"]:
+                    break
+    return result
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,29 @@ class _Run:
     def checksums(self) -> list[str]:
         """SHA-256 of the images, in order."""
         return [image.sha256 for image in self.probe.images]
+
+    def whole(
+        self, zoo: str, cards: Mapping[ZooEntry, ModelCard], *, trust_code: bool
+    ) -> tuple[dict[str, Any], RunResult]:
+        """Plan, chart, compare and write `atlas.json`; return it, and how the run ended."""
+        out, probe, settings = self.out, self.probe, self.settings
+        tasks = self.tasks(cards, trust_code=trust_code)
+        sweep(out)
+        if not self.before:
+            write_document(out, atlas_document(settings, probe, {}, zoo=zoo, finished=False))
+        keep_pictures(out, probe)
+        excluded = self.chart(tasks)
+        results = self.compare(tasks, excluded)
+        models = {
+            entry.name: excluded_model(entry, known, excluded[entry.name])
+            if entry.name in excluded
+            else charted_model(entry, known, planned(out, task, self.checksums), results.living(entry.name))
+            for (entry, known), task in zip(cards.items(), tasks, strict=True)
+        }
+        content = atlas_document(settings, probe, models, zoo=zoo, finished=True)
+        content |= {"results": results.inputs}
+        write_document(out, content)
+        return content, RunResult(tuple(results.models), excluded, len(probe.left_out))
 
     def tasks(self, cards: Mapping[ZooEntry, ModelCard], *, trust_code: bool) -> list[ModelTask]:
         """Plan every model; `ConflictError` where one is not what its stored maps are of.
