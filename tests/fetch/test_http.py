@@ -160,7 +160,7 @@ def test_http_is_warned_of(origin, tmp_path):
 
 
 def test_https_never_leads_to_http():
-    from modelatlas.fetch.http import _SameSchemeRedirects
+    from modelatlas.fetch.request import _SameSchemeRedirects
 
     request = urllib.request.Request("https://example.org/weights.bin")
     with pytest.raises(FetchError, match="which is not https"):

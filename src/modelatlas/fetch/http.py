@@ -6,23 +6,18 @@ are never glued together). The whole file is checked and then `os.replace`d. Whe
 checksum, the one of the first download is recorded in the cache and must hold ever after.
 """
 
-import http.client
 import os
 import shutil
-import ssl
-import urllib.error
-import urllib.request
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from modelatlas._ids import file_digest
 from modelatlas.errors import FetchError
 from modelatlas.fetch.cache import cache_lock
 from modelatlas.fetch.checksums import recorded, verify
+from modelatlas.fetch.request import BrokenOffError, NoSuchSpanError, check_scheme, open_url, validator_of
 
 __all__ = ["Progress", "download", "install_file"]
 
@@ -31,24 +26,6 @@ Progress = Callable[[int, int | None], None]
 
 _BLOCK: Final = 1 << 18
 _ATTEMPTS: Final = 3
-_AGENT: Final = "modelatlas"
-
-
-class _BrokenOffError(Exception):
-    """The connection ended before the file did."""
-
-
-class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to http."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if req.type == "https" and urlsplit(newurl).scheme != "https":
-            raise FetchError(
-                f"{req.full_url} redirects to {newurl}, which is not https; nothing was downloaded"
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(
@@ -89,11 +66,7 @@ def download(
         Not https, no network, an error status, a web page instead of a file, too large, broken off, another
         checksum.
     """
-    scheme = urlsplit(url).scheme
-    if scheme != "https" and not (scheme == "http" and allow_http):
-        raise FetchError(f"{url}: only https addresses are fetched; nothing was downloaded")
-    if scheme == "http":
-        warnings.warn(f"{url} is fetched over http: anybody on the way can change it", stacklevel=2)
+    check_scheme(url, allow_http=allow_http)
     with cache_lock("http", url):
         expected = sha256 or recorded(url)
         if dest.is_file() and expected is not None and file_digest(dest) == expected.lower():
@@ -152,7 +125,7 @@ def _transfer_with_retries(url: str, part: Path, **options: Any) -> None:
         try:
             _transfer(url, part, **options)
             return
-        except _BrokenOffError as error:
+        except BrokenOffError as error:
             if attempt == _ATTEMPTS:
                 at_hand = part.stat().st_size if part.exists() else 0
                 raise FetchError(
@@ -167,12 +140,10 @@ def _transfer(url: str, part: Path, *, max_bytes: int, progress: Progress | None
     validator = _read_validator(part)
     if start and validator is None:
         start = 0  # without a validator the rest could be another version's
-    headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-    if start and validator is not None:
-        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    opener = urllib.request.build_opener(_SameSchemeRedirects)
     try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+        with open_url(
+            url, span=f"{start}-" if start else None, validator=validator, timeout=timeout
+        ) as answer:
             if answer.status == 206 and not str(answer.headers.get("Content-Range", "")).startswith(
                 f"bytes {start}-"
             ):
@@ -180,21 +151,14 @@ def _transfer(url: str, part: Path, *, max_bytes: int, progress: Progress | None
                     f"{url}: the server sent another range than asked for; remove {part} and run again"
                 )
             start = start if answer.status == 206 else 0
-            _refuse_web_page(url, answer)
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length is not None else None
             _refuse_large(url, total or 0, max_bytes)
-            _write_validator(part, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
+            _write_validator(part, validator_of(answer))
             _copy(url, answer, part, start=start, total=total, max_bytes=max_bytes, progress=progress)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is as long as the file, or longer: begin anew
-            _discard(part)
-            raise _BrokenOffError("the part at hand does not fit the file") from error
-        raise FetchError(f"{url}: the server answered {error.code} {error.reason}; {_by_hand()}") from error
-    except urllib.error.URLError as error:
-        raise FetchError(f"cannot reach {urlsplit(url).netloc} ({error.reason}); {_by_hand()}") from error
-    except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
-        raise _BrokenOffError(str(error) or type(error).__name__) from error
+    except NoSuchSpanError as error:  # the part is as long as the file, or longer: begin anew
+        _discard(part)
+        raise BrokenOffError("the part at hand does not fit the file") from error
 
 
 def _copy(
@@ -218,15 +182,7 @@ def _copy(
             if progress is not None:
                 progress(done, total)
     if total is not None and done < total:
-        raise _BrokenOffError(f"after {done} of {total} bytes")
-
-
-def _refuse_web_page(url: str, answer: Any) -> None:
-    if answer.headers.get_content_type() in {"text/html", "application/xhtml+xml"}:
-        raise FetchError(
-            f"{url}: the server sent a web page, not a file (moved, or a log-in page on the way); "
-            f"{_by_hand()}"
-        )
+        raise BrokenOffError(f"after {done} of {total} bytes")
 
 
 def _refuse_large(url: str, size: int, max_bytes: int) -> None:
@@ -241,13 +197,6 @@ def _discard(part: Path) -> None:
     _validator_file(part).unlink(missing_ok=True)
 
 
-def _by_hand() -> str:
-    return (
-        "check the network and proxy and run again, or get the file by hand and name it with "
-        "`zoo fetch NAME --from FILE`"
-    )
-
-
 def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".validator")
 
@@ -258,8 +207,7 @@ def _read_validator(part: Path) -> str | None:
 
 
 def _write_validator(part: Path, validator: str | None) -> None:
-    # a weak ETag must not be used with If-Range (RFC 9110, 13.1.5)
-    if validator is None or validator.startswith("W/"):
+    if validator is None:
         _validator_file(part).unlink(missing_ok=True)
     else:
         _validator_file(part).write_text(validator, encoding="utf-8")

@@ -13,6 +13,7 @@ from modelatlas.errors import InputError
 from modelatlas.probe.manifest import write_manifest
 from modelatlas.probe.opening import open_probe
 from modelatlas.probe.probe import Probe, ProbeImage, Progress
+from modelatlas.probe.published import OnDisk
 
 __all__ = ["build_probe"]
 
@@ -23,6 +24,7 @@ def build_probe(
     *,
     images: int | None = None,
     seed: int = 0,
+    on_disk: OnDisk | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the centre squares of a probe to a folder of their own, in order.
@@ -33,7 +35,7 @@ def build_probe(
     ----------
     out
         Folder to make: `manifest.json`, `LICENCES.txt`, `images/`. It must not be there, or be empty.
-    probe, images, seed, progress
+    probe, images, seed, on_disk, progress
         As `open_probe`.
 
     Returns
@@ -45,7 +47,7 @@ def build_probe(
     InputError
         As `open_probe`; or `out` is in use or cannot be written.
     """
-    opened = open_probe(probe, images=images, seed=seed, progress=progress)
+    opened = open_probe(probe, images=images, seed=seed, on_disk=on_disk, progress=progress)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: there is something in it already; name a new folder")
     try:

@@ -11,7 +11,7 @@ are.
 import difflib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,12 @@ from modelatlas._ids import fingerprint
 from modelatlas.errors import InputError, ProbeError
 from modelatlas.probe.ahead import in_order
 from modelatlas.probe.builtin import builtin_folder, builtin_probes
+from modelatlas.probe.choosing import chosen_files
 from modelatlas.probe.files import checksum, read_picture
 from modelatlas.probe.folder import list_pictures, printable
 from modelatlas.probe.manifest import read_manifest
 from modelatlas.probe.probe import LeftOut, Probe, ProbeImage, Progress
+from modelatlas.probe.published import OnDisk, data_folder, published_probes
 
 __all__ = ["in_seed_order", "open_probe"]
 
@@ -33,7 +35,12 @@ _WORKERS: Final = min(8, os.cpu_count() or 1)
 
 
 def open_probe(
-    probe: str | Path, *, images: int | None = None, seed: int = 0, progress: Progress | None = None
+    probe: str | Path,
+    *,
+    images: int | None = None,
+    seed: int = 0,
+    on_disk: OnDisk | None = None,
+    progress: Progress | None = None,
 ) -> Probe:
     """Open a set of images.
 
@@ -45,11 +52,14 @@ def open_probe(
     ----------
     probe
         A built-in probe's name, a folder of pictures (read to any depth), or a manifest (a JSON file). A
-        `Path` is never a built-in name. A manifest keeps its own order: `seed` does not count.
+        `Path` is never a built-in name. A manifest keeps its own order: `seed` does not count. The paper's
+        sets (`taskonomy`, `indoor`, `coco`) are built-in names of data sets that lie where the user has them.
     images
         How many to take, at most; all by default.
     seed
         Orders the pool.
+    on_disk
+        Of the paper's sets: where the data set lies, and how the images are chosen.
     progress
         Called with what is being done, how many are done, and of how many.
 
@@ -66,6 +76,12 @@ def open_probe(
     if probe == "":
         raise InputError("the probe has no name: give a folder, a manifest or a built-in probe")
     report = progress or (lambda stage, done, total: None)
+    if isinstance(probe, str) and probe in published_probes():
+        return _from_published(probe, images=images, seed=seed, on_disk=on_disk or OnDisk(), progress=report)
+    if on_disk is not None:
+        raise InputError(
+            f"{probe}: --root, --list and --draw are for the probes {', '.join(published_probes())} only"
+        )
     if isinstance(probe, str) and probe in builtin_probes():
         folder = builtin_folder(probe, progress=report)
         return _from_manifest(folder / "manifest.json", images=images, seed=seed, progress=report)
@@ -78,10 +94,11 @@ def open_probe(
         return _from_folder(path, images=images, seed=seed, progress=report)
     if is_file:
         return _from_manifest(path, images=images, seed=None, progress=report)
-    close = difflib.get_close_matches(str(probe), builtin_probes(), n=1)
+    names = [*builtin_probes(), *published_probes()]
+    close = difflib.get_close_matches(str(probe), names, n=1)
     raise InputError(
         f"{probe}: no folder, manifest or built-in probe of that name"
-        + (f"; did you mean {close[0]}?" if close else f"; built in: {', '.join(builtin_probes())}")
+        + (f"; did you mean {close[0]}?" if close else f"; built in: {', '.join(names)}")
     )
 
 
@@ -103,18 +120,12 @@ def _from_folder(folder: Path, *, images: int | None, seed: int, progress: Progr
     found, left_out = list_pictures(folder)
     if not found and not left_out:
         raise InputError(f"{folder}: no file with a picture's extension (.jpg, .png, .tif, ...) in it")
-    candidates = [ProbeImage(key, path, "", 0, 0, 0) for key, path in found.items()]
-    pool: dict[str, ProbeImage] = {}
-    for image, trouble in _with_checksums(candidates, progress):
-        if trouble is not None:
-            left_out.append(LeftOut(image.id, trouble.reason))
-        elif (twin := pool.setdefault(image.sha256, image)) is not image:
-            left_out.append(LeftOut(image.id, f"same bytes as {twin.id}"))
+    pool, unused = _without_twins(found, progress)
     probe = Probe(
         name=name,
-        images=tuple(in_seed_order(list(pool.values()), seed=seed)),
+        images=tuple(in_seed_order(pool, seed=seed)),
         digest="",
-        left_out=tuple(left_out),
+        left_out=(*left_out, *unused),
         root=folder,
         source=f"the folder {name}",
         rule=_RULE,
@@ -122,6 +133,44 @@ def _from_folder(folder: Path, *, images: int | None, seed: int, progress: Progr
         pool=len(pool),
     )
     return _first_usable(probe, images=images, progress=progress)
+
+
+def _from_published(
+    name: str, *, images: int | None, seed: int, on_disk: OnDisk, progress: Progress
+) -> Probe:
+    known = published_probes()[name]
+    root = data_folder(known, on_disk.root)
+    pool, unused = _without_twins(chosen_files(known, root, on_disk=on_disk, seed=seed), progress)
+    chosen = "drawn by the paper's rule" if on_disk.draw else "the authors' list"
+    probe = Probe(
+        name=name,
+        images=tuple(
+            in_seed_order(
+                [replace(one, source=known.source, licence=known.licence) for one in pool], seed=seed
+            )
+        ),
+        digest="",
+        left_out=tuple(unused),
+        root=root,
+        source=f"{known.source}: {known.summary}",
+        rule=f"{chosen}; {_RULE}",
+        seed=seed,
+        pool=len(pool),
+    )
+    return _first_usable(probe, images=images, progress=progress)
+
+
+def _without_twins(found: Mapping[str, Path], progress: Progress) -> tuple[list[ProbeImage], list[LeftOut]]:
+    """Give files by id their checksums; what cannot be read and later twins are left out."""
+    candidates = [ProbeImage(key, path, "", 0, 0, 0) for key, path in found.items()]
+    pool: dict[str, ProbeImage] = {}
+    left_out = []
+    for image, trouble in _with_checksums(candidates, progress):
+        if trouble is not None:
+            left_out.append(LeftOut(image.id, trouble.reason))
+        elif (twin := pool.setdefault(image.sha256, image)) is not image:
+            left_out.append(LeftOut(image.id, f"same bytes as {twin.id}"))
+    return list(pool.values()), left_out
 
 
 def _from_manifest(path: Path, *, images: int | None, seed: int | None, progress: Progress) -> Probe:
