@@ -44,6 +44,9 @@ def test_weights_survive_the_way_through_a_file(tmp_path, suffix):
         lambda state: {"model": state},
         lambda state: {"checkpoint": 1, "model": {"state_dict": state}},
         lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+        lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"state_dict": {f"model.module.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {f"module.{name}" if name < "1" else name: tensor for name, tensor in state.items()},
         lambda state: {
             name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")
         },
@@ -118,6 +121,55 @@ def test_what_does_not_fit_is_named(tmp_path):
         with pytest.raises(ModelError, match=message):
             load_into(other, changed, model="m", path=tmp_path / "w.pt")
         assert weights_digest(other) == before
+
+
+def test_names_that_lack_a_wrappers_prefix_fit_too(tmp_path):
+    class Wrapped(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+    other = Wrapped(net(2))
+    load_into(other, net(1).state_dict(), model="m", path=tmp_path)
+    assert weights_digest(other.model) == weights_digest(net(1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "head"),
+    [
+        ("timm:test_resnet", "fc"),
+        ("timm:test_vit", "head"),
+        ("torchvision:squeezenet1_1", "classifier.1"),
+        ("torchvision:regnet_y_400mf", "fc"),
+    ],
+)
+def test_a_checkpoint_of_other_classes_brings_its_own_head(spec, head, tmp_path):
+    """Fine-tuned on seven classes: the library's own network for seven classes gives the same."""
+    source, _, name = spec.partition(":")
+    torch.manual_seed(0)
+    if source == "timm":
+        seven = pytest.importorskip("timm").create_model(name, num_classes=7)
+    else:
+        seven = pytest.importorskip("torchvision").models.get_model(name, num_classes=7)
+    torch.save(
+        {"model": {f"module.{key}": value for key, value in seven.state_dict().items()}}, tmp_path / "w.pth"
+    )
+    model = load(f"{spec}?weights={tmp_path / 'w.pth'}")
+    images = torch.randn(2, 3, 96, 96) if source == "torchvision" else torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(model.module(images), seven.eval()(images), rtol=0, atol=0)
+    assert model.card.parameters == sum(parameter.numel() for parameter in seven.parameters())
+    assert model.module.get_submodule(head).weight.shape[0] == 7
+
+
+def test_a_wider_layer_inside_is_no_head(tmp_path):
+    """Its output is read by a layer of the old width: that does not fit."""
+    wide = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 1))
+    with pytest.raises(ModelError, match=r"5 shapes differ \(first: '1.weight'\)"):
+        load_into(net(), wide.state_dict(), model="m", path=tmp_path)
+    broken = net().state_dict() | {"3.bias": torch.zeros(5)}
+    with pytest.raises(ModelError, match=r"1 shapes differ \(first: '3.bias'\)"):
+        load_into(net(), broken, model="m", path=tmp_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

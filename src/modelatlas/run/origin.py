@@ -9,7 +9,7 @@ from modelatlas.zoo import ModelCard, ModelSpec, source_for
 
 __all__ = ["weights_origin"]
 
-_LIBRARIES: Final = ("torch", "timm", "torchvision")
+_LIBRARIES: Final = ("torch", "timm", "torchvision", "transformers", "keras")
 
 
 def weights_origin(card: ModelCard, spec: ModelSpec) -> str | None:

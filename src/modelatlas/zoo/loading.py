@@ -9,8 +9,15 @@ from torch import nn
 from modelatlas.errors import InputError, ModelAtlasError, ModelError
 from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard, WeightFile
+from modelatlas.zoo.input_options import INPUT_OPTIONS, with_input_options
 from modelatlas.zoo.preprocess import Preprocess
-from modelatlas.zoo.source import FetchingSource, Source, source_for
+from modelatlas.zoo.source import (
+    CodeBringingSource,
+    FetchingSource,
+    Source,
+    WeightReadingSource,
+    source_for,
+)
 from modelatlas.zoo.spec import ModelSpec
 from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, weights_digest
 
@@ -51,7 +58,7 @@ def card(spec: ModelSpec | str) -> ModelCard:
         A malformed spec, an unknown source, name or key.
     """
     parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
-    return _with_options(source_for(parsed).card(parsed), parsed)
+    return _card(source_for(parsed), parsed)
 
 
 def load(spec: ModelSpec | str, *, trust_code: bool = False) -> LoadedModel:
@@ -79,8 +86,7 @@ def load(spec: ModelSpec | str, *, trust_code: bool = False) -> LoadedModel:
         source, parsed, trust_code=trust_code, pretrained=parsed.weights is None and parsed.seed is None
     )
     if parsed.weights is not None:
-        state = read_state_dict(parsed.weights, model=parsed.text)
-        load_into(module, state, model=parsed.text, path=parsed.weights)
+        _put_weights(source, parsed, module, parsed.weights)
     check_finite(module, model=parsed.text)
     known = _finished_card(source, parsed, module)
     return LoadedModel(
@@ -140,13 +146,27 @@ def architecture(spec: ModelSpec | str, *, trust_code: bool = False) -> tuple[Mo
     return _finished_card(source, parsed, module), module
 
 
+def _put_weights(source: Source, spec: ModelSpec, module: nn.Module, file: Path) -> None:
+    if isinstance(source, WeightReadingSource):
+        source.read_weights(spec, module, file)
+        return
+    state = read_state_dict(file, model=spec.text)
+    load_into(module, state, model=spec.text, path=file)
+
+
 def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: bool) -> nn.Module:
     """Build under a forked random state, seeded by `random=` (0 where the weights will be replaced)."""
-    if source.runs_user_code and not trust_code:
+    if not trust_code and (
+        source.runs_user_code or (isinstance(source, CodeBringingSource) and source.brings_code(spec))
+    ):
         raise InputError(
             f"{spec.text}: {spec.source}: models run code of their own; add --trust-code if you trust it "
             "(in Python: trust_code=True). Nothing was run"
+            if source.runs_user_code
+            else f"{spec.text} brings code of its own; add --trust-code if you trust it (in Python: "
+            "trust_code=True). Nothing was run"
         )
+    _card(source, spec)  # a wrong name or option is found before anything is fetched or built
     try:
         with torch.random.fork_rng(devices=[]):
             # not torch.manual_seed, which seeds every GPU too
@@ -163,20 +183,23 @@ def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: boo
 
 
 def _finished_card(source: Source, spec: ModelSpec, module: nn.Module) -> ModelCard:
-    known = _with_options(source.card(spec), spec)
+    known = _card(source, spec)
     if known.layer is not None and known.layer not in dict(module.named_modules()):
         raise InputError(
             f"{spec.text}: no layer {known.layer!r} in it; "
             f"`modelatlas zoo layers '{spec.source}:{spec.name}'` lists them"
         )
     counted = sum(parameter.numel() for parameter in module.parameters())
-    own = getattr(module, "preprocess", None)  # how a user's factory says what its network expects
-    return replace(known, parameters=counted, input=own if isinstance(own, Preprocess) else known.input)
+    own = getattr(module, "preprocess", None)  # how a network that knows what it expects says so
+    if isinstance(own, Preprocess):
+        known = replace(known, input=_input(own, source, spec))
+    return replace(known, parameters=counted)
 
 
-def _with_options(known: ModelCard, spec: ModelSpec) -> ModelCard:
-    """Apply what holds for every source: untrained weights, an own checkpoint, a chosen layer."""
-    changes: dict[str, object] = {}
+def _card(source: Source, spec: ModelSpec) -> ModelCard:
+    """Take the source's card; untrained weights, an own checkpoint, a chosen layer are told alike for all."""
+    known = source.card(spec)
+    changes: dict[str, object] = {"input": _input(known.input, source, spec)}
     if spec.seed is not None:
         changes |= {"trained": False, "weights": ()}
     if spec.weights is not None:
@@ -187,3 +210,7 @@ def _with_options(known: ModelCard, spec: ModelSpec) -> ModelCard:
     if spec.layer is not None and spec.layer != known.layer:
         changes |= {"layer": spec.layer, "layer_shape": None}
     return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def _input(known: Preprocess, source: Source, spec: ModelSpec) -> Preprocess:
+    return with_input_options(known, spec) if set(INPUT_OPTIONS) <= set(source.options) else known

@@ -17,6 +17,7 @@ from torch import nn
 from modelatlas.errors import InputError
 from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.sources.hf import HfSource
 from modelatlas.zoo.sources.mini import MiniSource
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
@@ -24,7 +25,16 @@ from modelatlas.zoo.sources.timm import TimmSource
 from modelatlas.zoo.sources.torchvision import TorchvisionSource
 from modelatlas.zoo.spec import ModelSpec
 
-__all__ = ["ENTRY_POINT_GROUP", "FetchingSource", "Source", "broken_sources", "source_for", "sources"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "CodeBringingSource",
+    "FetchingSource",
+    "Source",
+    "WeightReadingSource",
+    "broken_sources",
+    "source_for",
+    "sources",
+]
 
 ENTRY_POINT_GROUP: Final = "modelatlas.sources"
 
@@ -88,6 +98,30 @@ class FetchingSource(Source, Protocol):
         ...
 
 
+@runtime_checkable
+class CodeBringingSource(Source, Protocol):
+    """A source some of whose models bring code of their own, which runs only with `--trust-code`."""
+
+    def brings_code(self, spec: ModelSpec) -> bool:
+        """Whether this one does; its description may be fetched, nothing of it is run."""
+        ...
+
+
+@runtime_checkable
+class WeightReadingSource(Source, Protocol):
+    """A source that reads `weights=` itself: its checkpoints are no state dicts of torch."""
+
+    def read_weights(self, spec: ModelSpec, network: nn.Module, file: Path) -> None:
+        """Put a checkpoint into what `build` made; every name and shape must fit.
+
+        Raises
+        ------
+        ModelError
+            It cannot be read, or does not fit.
+        """
+        ...
+
+
 def source_for(spec: ModelSpec) -> Source:
     """Find the source of a spec, and check that it takes the spec's keys.
 
@@ -125,7 +159,14 @@ def broken_sources() -> dict[str, str]:
 def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
     found: dict[str, Source] = {
         source.prefix: source
-        for source in (MiniSource(), PackageSource(), PythonSource(), TimmSource(), TorchvisionSource())
+        for source in (
+            HfSource(),
+            MiniSource(),
+            PackageSource(),
+            PythonSource(),
+            TimmSource(),
+            TorchvisionSource(),
+        )
     }
     broken: dict[str, str] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):

@@ -33,12 +33,15 @@ class ModelSpec:
         The part before and after the first colon, without options.
     options
         Keys and values; `weights` as a path that does not depend on a zoo file's folder any more.
+    base
+        Folder that a name which is a path starts from; None: the current folder.
     """
 
     text: str
     source: str
     name: str
     options: dict[str, str] = field(default_factory=dict, hash=False)
+    base: Path | None = None
 
     @classmethod
     def parse(cls, text: str, *, base: Path | None = None) -> "ModelSpec":
@@ -47,7 +50,7 @@ class ModelSpec:
         Parameters
         ----------
         base
-            Folder that a relative `weights=` path starts from (a zoo file's); None: the current folder.
+            Folder that relative paths start from (a zoo file's); None: the current folder.
 
         Raises
         ------
@@ -74,7 +77,7 @@ class ModelSpec:
             options[key] = value
         if "weights" in options and base is not None:
             options["weights"] = str(base / Path(options["weights"]).expanduser())
-        spec = cls(text=text, source=source, name=name, options=options)
+        spec = cls(text=text, source=source, name=name, options=options, base=base)
         if spec.seed is not None and "weights" in options:
             raise InputError(f"{text}: weights= and random= exclude one another; keep one")
         return spec
@@ -95,6 +98,12 @@ class ModelSpec:
     def weights(self) -> Path | None:
         """The user's own checkpoint, if one is named."""
         return Path(self.options["weights"]).expanduser() if "weights" in self.options else None
+
+    @property
+    def path(self) -> Path:
+        """The name as a file or folder, for sources whose names are paths."""
+        path = Path(self.name).expanduser()
+        return path if self.base is None else self.base / path
 
     @property
     def layer(self) -> str | None:

@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from modelatlas.errors import ModelError
 
-__all__ = ["check_finite", "load_into", "read_state_dict", "weights_digest"]
+__all__ = ["check_finite", "load_into", "read_state_dict", "weights_digest", "without_wrappers"]
 
 _WRAPPERS: Final = (
     "state_dict",
@@ -59,7 +59,10 @@ def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, path: Path) -> None:
-    """Put a state dict into a network; every name and shape must fit.
+    """Put a state dict into a network; every name and shape must fit, but for the number of outputs.
+
+    Names may carry what wrappers add (`module.`, `_orig_mod.`, `model.`), or lack it. A last layer that
+    differs in its number of outputs alone (an own head: other classes) is made as the checkpoint has it.
 
     Raises
     ------
@@ -69,18 +72,29 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, pat
     own = module.state_dict()
     # a step counter that inference does not read, and that older checkpoints lack
     needed = {name for name in own if not name.endswith("num_batches_tracked")}
-    candidate = dict(state)
-    for prefix in _PREFIXES:
-        stripped = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        if needed <= stripped.keys() and not needed <= candidate.keys():
-            candidate = stripped
+    # the naming that leaves least over on both sides; the names as they are first
+    candidate = min(
+        _namings(state), key=lambda names: len(needed - names.keys()) + len(names.keys() - own.keys())
+    )
     missing, foreign = sorted(needed - candidate.keys()), sorted(candidate.keys() - own.keys())
     misfits = [name for name in candidate if name in own and candidate[name].shape != own[name].shape]
+    heads = _resized_heads(module, candidate, misfits)
+    misfits = [name for name in misfits if name.rpartition(".")[0] not in heads]
     if missing or foreign or misfits:
         raise ModelError(
             model, f"{path} does not fit the network: {_what_differs(missing, foreign, misfits)}"
         )
+    for name, outputs in heads.items():
+        _resize(module.get_submodule(name), outputs)
     module.load_state_dict(candidate, strict=False)
+
+
+def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take away the prefixes that all names carry, as wrappers of a network add them."""
+    bare = dict(state)
+    while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in bare)), None):
+        bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
+    return bare
 
 
 def check_finite(module: nn.Module, *, model: str) -> None:
@@ -135,6 +149,39 @@ def _unwrap(content: Any) -> dict[str, Tensor] | None:
             return None
         content = inner
     return None
+
+
+def _namings(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yield a state dict under its own names, without each wrapper's prefix, and with ours."""
+    yield dict(state)
+    yield (bare := without_wrappers(state))
+    for prefix in _PREFIXES:  # carried by some names only
+        yield {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    yield {f"model.{name}": tensor for name, tensor in bare.items()}
+
+
+def _resized_heads(module: nn.Module, state: Mapping[str, Tensor], misfits: Sequence[str]) -> dict[str, int]:
+    """Last layers that the checkpoint has with another number of outputs, and that number.
+
+    Any layer inside would change the width of what follows it too, and that does not fit.
+    """
+    found: dict[str, int] = {}
+    for name in {name.rpartition(".")[0] for name in misfits}:
+        layer = module.get_submodule(name)
+        parts = {key: state.get(f"{name}.{key}") for key, _ in layer.named_parameters(recurse=False)}
+        if not isinstance(layer, (nn.Linear, nn.Conv2d)) or "weight" not in parts or None in parts.values():
+            continue
+        sizes = {part.shape[0] for part in parts.values() if part is not None and part.dim()}
+        weight = parts["weight"]
+        if weight is not None and len(sizes) == 1 and weight.shape[1:] == layer.weight.shape[1:]:
+            found[name] = sizes.pop()
+    return found
+
+
+def _resize(layer: nn.Module, outputs: int) -> None:
+    for key, parameter in list(layer.named_parameters(recurse=False)):
+        setattr(layer, key, nn.Parameter(parameter.new_empty(outputs, *parameter.shape[1:])))
+    setattr(layer, "out_features" if isinstance(layer, nn.Linear) else "out_channels", outputs)
 
 
 def _what_differs(missing: list[str], foreign: list[str], misfits: list[str]) -> str:

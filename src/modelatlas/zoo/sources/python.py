@@ -1,12 +1,12 @@
 """`python:<module>:<factory>`: networks that the user's own code makes.
 
 The factory is called without arguments and returns a `torch.nn.Module`, or a pair of one and a
-`Preprocess`. Without a `Preprocess` the input is 224 x 224 (or `size=`), RGB, ImageNet mean and std. The
-module is looked for as `python -m` would: in the current folder first. It runs only with `--trust-code`.
+`Preprocess`. Without one the input is 224 x 224, RGB, ImageNet mean and std; the keys of `input_options` say
+otherwise. The module is looked for as `python -m` would: in the current folder first. It runs only with
+`--trust-code`.
 """
 
 import importlib
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from torch import nn
 
 from modelatlas.errors import InputError, ModelError
 from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.input_options import INPUT_OPTIONS
 from modelatlas.zoo.preprocess import Preprocess
 from modelatlas.zoo.spec import ModelSpec
 
@@ -27,7 +28,7 @@ class PythonSource:
 
     prefix = "python"
     summary = "python:<module>:<factory>, your own code (needs --trust-code)"
-    options = ("size",)
+    options = INPUT_OPTIONS
     runs_user_code = True
 
     def names(self) -> Sequence[str]:
@@ -35,12 +36,9 @@ class PythonSource:
         return ()
 
     def card(self, spec: ModelSpec) -> ModelCard:
-        """Card with the name and the input's size; the rest is known once the code ran."""
+        """Card with the name; the rest is known once the code ran."""
         _module_and_factory(spec)
-        size = spec.options.get("size", "224")
-        if not re.fullmatch(r"[1-9][0-9]{0,4}", size):
-            raise InputError(f"{spec.text}: size={size} is no number of pixels; give one as in size=224")
-        return ModelCard(name=spec.text, spec=spec.text, input=Preprocess(height=int(size), width=int(size)))
+        return ModelCard(name=spec.text, spec=spec.text)
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
         """Call the factory; `pretrained` is its own business."""

@@ -1,0 +1,106 @@
+"""A hub on the loopback interface: the endpoints and headers that the real one's clients use."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Hub:
+    """What it serves: one repository, whose commit is the hash of its files, and what it was asked.
+
+    `answers` replaces the answer to a path (status, content type, content).
+    """
+
+    repository: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def commit(self) -> str:
+        digest = hashlib.sha1()
+        for name, content in sorted(self.files.items()):
+            digest.update(name.encode() + content)
+        return digest.hexdigest()
+
+    def serve(self, folder: Path) -> None:
+        self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def description(self) -> dict:
+        return {
+            "id": self.repository,
+            "modelId": self.repository,
+            "sha": self.commit,
+            "private": False,
+            "tags": ["license:mit"],
+            "cardData": {"license": "mit"},
+            "siblings": [_sibling(name, content) for name, content in sorted(self.files.items())],
+        }
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        if path in self.answers:
+            return self.answers[path]
+        api, resolve = f"/api/models/{self.repository}/revision/", f"/{self.repository}/resolve/"
+        if path.startswith(api) and path.removeprefix(api) in ("main", "v1", self.commit):
+            return 200, "application/json", json.dumps(self.description()).encode()
+        revision, _, name = path.removeprefix(resolve).partition("/")
+        if path.startswith(resolve) and revision in ("main", "v1", self.commit) and name in self.files:
+            return 200, "application/octet-stream", self.files[name]
+        return 404, "application/json", b'{"error":"Repository not found"}'
+
+
+def _sibling(name: str, content: bytes) -> dict:
+    plain = {"rfilename": name, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
+    if name.endswith((".safetensors", ".bin")):  # large files: their real checksum is told
+        return plain | {
+            "lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+        }
+    return plain
+
+
+@contextmanager
+def running(hub: Hub) -> Iterator[Hub]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args):
+            pass
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def do_GET(self):
+            path = unquote(urlsplit(self.path).path)
+            hub.asked.append(f"{self.command} {path}")
+            status, kind, content = hub.answer(path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", hub.commit)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            pass  # a client that hangs up is part of the tests
+
+    server = Server(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
