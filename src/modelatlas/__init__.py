@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelatlas.atlas import Atlas, open_atlas
-    from modelatlas.attribution import attribute, target_layer
+    from modelatlas.attribution import attribute, target_layer, through_no_grad
     from modelatlas.charting import chart
     from modelatlas.errors import AttributionError, ModelAtlasError
 
@@ -20,6 +20,7 @@ __all__ = [
     "chart",
     "open_atlas",
     "target_layer",
+    "through_no_grad",
 ]
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _HOME = {
     "chart": "modelatlas.charting",
     "open_atlas": "modelatlas.atlas",
     "target_layer": "modelatlas.attribution",
+    "through_no_grad": "modelatlas.attribution",
 }
 
 

@@ -6,6 +6,7 @@ graph (`tape`, with `rules` and `nonlinear`), and leaves the gradient methods to
 
 from modelatlas.attribution.engine import attribute
 from modelatlas.attribution.grid import area_grid, map_vectors
+from modelatlas.attribution.hidden import through_no_grad
 from modelatlas.attribution.layers import LayerInfo, TargetLayer, candidate_layers, target_layer
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "candidate_layers",
     "map_vectors",
     "target_layer",
+    "through_no_grad",
 ]

@@ -111,10 +111,11 @@ _EITHER: Final = _forms(
 )
 _FIRST: Final = _forms("addmm addmm_ baddbmm baddbmm_ addbmm addmv addr addcmul addcdiv")
 _JOINED: Final = _forms("cat concat concatenate stack hstack vstack dstack column_stack")
-_BIASED: Final = _forms("linear", F) | _forms(
+_DENSE: Final = _forms("linear bilinear", F)
+_BIASED: Final = _DENSE | _forms(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", torch, F
 )
-_SPATIAL_AXES: Final = {f.__name__: int(f.__name__[-2]) for f in _BIASED if f is not F.linear}
+_SPATIAL_AXES: Final = {f.__name__: int(f.__name__[-2]) for f in _BIASED - _DENSE}
 _NORMED: Final = _forms("layer_norm group_norm instance_norm", F)
 
 
@@ -158,10 +159,13 @@ class _ScaledConstants(TorchFunctionMode):
             return self._normed(func, args, kwargs)
         elif func is F.batch_norm:
             return self._batch_norm(func, args, kwargs)
+        elif getattr(func, "__name__", "") == "deform_conv2d" and any(map(_depends, args[:4])):
+            args = (*args[:4], self._scaled(args[4]), *args[5:])
         elif func is F.multi_head_attention_forward:
             bound = inspect.signature(func).bind(*args, **kwargs)
-            for name in ("in_proj_bias", "bias_k", "bias_v", "out_proj_bias"):
-                bound.arguments[name] = self._scaled(bound.arguments[name])
+            if any(map(_depends, args[:3])):  # query, key, value: not among learned queries alone
+                for name in ("in_proj_bias", "bias_k", "bias_v", "out_proj_bias"):
+                    bound.arguments[name] = self._scaled(bound.arguments[name])
             return func(*bound.args, **bound.kwargs)
         return func(*args, **kwargs)
 
@@ -186,7 +190,7 @@ class _ScaledConstants(TorchFunctionMode):
         return made if border is None else made + self._scaled(border * value)
 
     def _biased(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        position = 2  # input, weight, bias
+        position = 3 if func is F.bilinear else 2  # after input (two for bilinear) and weight
         if len(args) > position:
             bias, args = args[position], (*args[:position], None, *args[position + 1 :])
         else:
@@ -194,7 +198,7 @@ class _ScaledConstants(TorchFunctionMode):
         made = func(*args, **kwargs)
         if bias is None:
             return made
-        axis = made.dim() - 1 if func is F.linear else made.dim() - _SPATIAL_AXES[func.__name__] - 1
+        axis = made.dim() - 1 if func in _DENSE else made.dim() - _SPATIAL_AXES[func.__name__] - 1
         return made + self._along(bias, made, axis)
 
     def _normed(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

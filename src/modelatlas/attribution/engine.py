@@ -69,8 +69,8 @@ def attribute(
     ------
     AttributionError
         The model trains, the images have a wrong shape or dtype, the layer is unknown or does not run, its
-        sum does not depend on the image (a dead target), or an operation has no rule in the modified pass (it
-        is named).
+        sum does not depend on the image (a dead target), `torch.no_grad` hides a part of it, or an operation
+        has no rule in the modified pass (it is named).
 
     Examples
     --------
@@ -91,6 +91,12 @@ def attribute(
         )
     with undisturbed(model, images.device):
         facts = layer_facts(model, images[:1], layer)
+        if facts.hidden:
+            raise AttributionError(
+                f"the model hides a part of layer {layer!r}'s gradient under torch.no_grad() at "
+                f"{facts.hidden}: give modelatlas.through_no_grad(model), or write .detach() there if it is "
+                "to be a constant"
+            )
         if facts.dead:
             raise AttributionError(
                 f"the sum over layer {layer!r} does not depend on the image, as after a LayerNorm (gradient: "

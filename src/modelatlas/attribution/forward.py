@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.batchnorm import guard_batch_norm
+from modelatlas.attribution.compiled import refuse_scripted, uncompiled
+from modelatlas.attribution.hidden import HiddenPlaces
 from modelatlas.attribution.record import Recorder
 from modelatlas.errors import AttributionError
 
-__all__ = ["Tape", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
+__all__ = ["Tape", "as_weights", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def run_to_layer(
     AttributionError
         The layer never ran, returns no floating-point tensor, or does not depend on the image.
     """
+    if record:
+        refuse_scripted(model)
     recorder = Recorder() if record else None
     caught: list[tuple[Tensor, Tensor]] = []
     thread = threading.get_ident()
@@ -134,7 +138,7 @@ def run_to_layer(
     handle = model.get_submodule(layer).register_forward_hook(catch)
     try:
         with recorder or nullcontext(), around or nullcontext():
-            model(entry)
+            model(as_weights(model, entry))
     except _LayerReachedError:
         pass
     finally:
@@ -146,7 +150,7 @@ def run_to_layer(
         raise AttributionError(
             f"layer {layer!r} does not depend on the image by differentiable operations: the model detaches "
             f"it or runs under torch.no_grad() {_where_cut(model, leaf)}; choose a layer before that place, "
-            "or wrap the model in a module whose forward repeats that part without it"
+            "or give modelatlas.through_no_grad(model)"
         )
     if images.device.type == "cpu":
         guard_batch_norm(total.grad_fn)
@@ -164,12 +168,22 @@ def _where_cut(model: nn.Module, leaf: Tensor) -> str:
             seen.append(f"{'inside' if taken else 'before'} {names[module]!r}")
 
     handles = [module.register_forward_hook(note) for module in names]
+    places = HiddenPlaces()
     try:
-        model(leaf.clone())
+        with places:
+            model(as_weights(model, leaf.clone()))
     finally:
         for handle in handles:
             handle.remove()
-    return seen[0] if seen else "at its end"
+    return (seen[0] if seen else "at its end") + (f" ({places})" if places.lines else "")
+
+
+def as_weights(model: nn.Module, images: Tensor) -> Tensor:
+    """Images in the model's own precision, where all its weights are of one lower than theirs."""
+    found = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if len(found) == 1 and (low := found.pop()) in (torch.bfloat16, torch.float16):
+        return images.to(low)
+    return images
 
 
 def first_tensor(output: Any, *, attached: bool = False) -> Tensor | None:
@@ -193,6 +207,14 @@ def first_tensor(output: Any, *, attached: bool = False) -> Tensor | None:
     )
 
 
+_EXPLAINED = {  # what torch says of a model: what to do about it
+    "Inference tensors cannot": "the model runs a part of its forward pass under torch.inference_mode(), "
+    "which hides it from gradients: write torch.no_grad() there and give modelatlas.through_no_grad(model)",
+    "checkpoint is incompatible": "the model recomputes parts of its forward pass: turn its gradient "
+    "checkpointing off, or call checkpoint() with use_reentrant=False",
+    "modified by an inplace operation": "the model changes in place what its backward pass needs: write that "
+    "operation out of place",
+}
 _frozen: dict[int, tuple[Tensor, int]] = {}
 _frozen_lock = threading.Lock()
 
@@ -208,15 +230,13 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's state, kept
     held = _freeze([p for p in (*model.parameters(), *model.buffers()) if p.is_leaf])
     try:
-        with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad():
+        with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad(), uncompiled():
             yield
     except RuntimeError as error:
-        if "modified by an inplace operation" not in str(error):
+        why = next((why for words, why in _EXPLAINED.items() if words in str(error)), None)
+        if why is None:
             raise
-        raise AttributionError(
-            "the model changes in place what its backward pass needs: write that operation out of place "
-            f"({error})"
-        ) from error
+        raise AttributionError(f"{why} ({error})") from error
     finally:
         _thaw(held)
         random.setstate(python)

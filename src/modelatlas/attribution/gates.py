@@ -15,7 +15,7 @@ from modelatlas.attribution.steps import RESAMPLE, SHAPE_ONLY, Edge, Reach, sour
 
 __all__ = ["is_function_of", "is_gate"]
 
-_GATES: Final = frozenset({"SigmoidBackward", "HardsigmoidBackward"})
+_GATES: Final = frozenset({"SigmoidBackward", "HardsigmoidBackward", "FracBackward"})
 _S_SHAPED: Final = frozenset({"TanhBackward", "ErfBackward"})
 _CLAMPS: Final = frozenset({"HardtanhBackward", "ClampBackward"})
 SHIFTS: Final = frozenset({"AddBackward", "SubBackward", "RsubBackward"})
@@ -27,7 +27,8 @@ def is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
 
     By hand these are 1 + tanh(u) = 2 sigmoid(2u) and 1 + erf(u), shifted by a number so that a signal
     tanh(c), as in an LSTM, does not count; and a value clamped to [0, c] and divided by c, so that a ReLU6
-    does not.
+    does not. So is the fraction c - floor(c) of a place: the weight of an interpolation written by hand, as
+    constant as grid_sample's.
     """
     node, scale, shifted = edge[0], 1.0, False
     while True:
@@ -40,7 +41,7 @@ def is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
             return _clamped_to_one(node, scale)
         live = [i for i, (source, _) in enumerate(node.next_functions) if reach.get(source) == Reach.IMAGE]
         if len(live) != 1:
-            return False
+            return name == "SubBackward" and _is_floor_of(source_of(node, 1), source_of(node, 0))
         if name in SCALES:
             scale *= _constant_factor(node, live[0])
         elif name in SHIFTS:
@@ -50,6 +51,10 @@ def is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
         elif name not in SHAPE_ONLY and name not in RESAMPLE:
             return False
         node = source_of(node, live[0])[0]
+
+
+def _is_floor_of(edge: Edge, place: Edge) -> bool:
+    return node_name(edge[0]) == "FloorBackward" and source_of(edge[0], 0) == place
 
 
 def _constant_factor(node: Any, position: int) -> float:

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from modelatlas.attribution.forward import check_inputs, first_tensor, undisturbed
+from modelatlas.attribution.forward import as_weights, check_inputs, first_tensor, undisturbed
 from modelatlas.attribution.liveness import layer_facts, model_key
 from modelatlas.errors import AttributionError
 
@@ -104,7 +104,7 @@ def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
     Raises
     ------
     AttributionError
-        No layer has a sum that depends on the image.
+        No layer has a sum that depends on the image, or a part of its gradient is hidden.
     """
     check_inputs(model, images)
     key, known = model_key(model, images), _chosen.setdefault(model, {})
@@ -115,14 +115,18 @@ def target_layer(model: nn.Module, images: Tensor) -> TargetLayer:
 
 
 def _choose(model: nn.Module, image: Tensor) -> TargetLayer:
+    refusal = ""
     for run, reason in _in_order(_trace(model, image)):
         try:
             facts = layer_facts(model, image, run.name)
-        except AttributionError:  # does not depend on the image
+        except AttributionError as error:  # does not depend on the image
+            refusal = refusal or f". The best one: {error}"
             continue
         if not facts.dead and not facts.normalised:
             return TargetLayer(run.name, facts.shape, reason)
-    raise AttributionError("no layer of the model has a sum that depends on the image: name one with `layer`")
+    raise AttributionError(
+        f"no layer of the model has a sum that depends on the image: name one with `layer`{refusal}"
+    )
 
 
 def candidate_layers(model: nn.Module, images: Tensor) -> list[LayerInfo]:
@@ -169,7 +173,7 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
     handles += [module.register_forward_hook(note) for module in names]
     try:
         with torch.no_grad():
-            model(image.clone())
+            model(as_weights(model, image.clone()))
     finally:
         for handle in handles:
             handle.remove()

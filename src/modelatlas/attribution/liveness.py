@@ -17,12 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from modelatlas.attribution.forward import Tape, run_to_layer
+from modelatlas.attribution.hidden import HiddenPlaces, IgnoreNoGrad
 from modelatlas.attribution.nonlinear import node_name
 from modelatlas.attribution.steps import SHAPE_ONLY
 
 __all__ = ["LayerFacts", "layer_facts", "model_key"]
 
 _DEAD_BELOW: Final = 1e-5
+_HIDDEN_ABOVE: Final = (
+    1e-4  # of the gradient's norm: above rounding in float32, as both passes take equal kinks
+)
 _NORMS: Final = frozenset({"NativeLayerNormBackward", "NativeGroupNormBackward", "NativeBatchNormBackward"})
 
 
@@ -40,12 +44,15 @@ class LayerFacts:
         Whether it returns the output of a layer, group or instance norm, perhaps scaled and shifted.
     live_share
         |grad sum(u)| / |grad sum(r * u)|, without unit; NaN where both are zero or one is not finite.
+    hidden
+        Lines of the model where `torch.no_grad` hides part of the gradient; empty if none does.
     """
 
     calls: int
     shape: tuple[int, ...]
     normalised: bool
     live_share: float
+    hidden: str
 
     @property
     def dead(self) -> bool:
@@ -67,9 +74,20 @@ def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
     key = (layer, model_key(model, image))
     known = _known.setdefault(model, {})
     if key not in known:
-        tape = run_to_layer(model, image, layer, record=False)
-        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _normalised(tape), _live_share(tape))
+        places = HiddenPlaces()
+        tape = run_to_layer(model, image, layer, record=False, around=places)
+        mixed = _mixed_gradient(tape)
+        hidden = str(places) if places.lines and _hides(model, image, layer, mixed) else ""
+        (plain,) = torch.autograd.grad(tape.total, tape.leaf)
+        share = float(plain.double().norm() / mixed.double().norm())
+        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _normalised(tape), share, hidden)
     return known[key]
+
+
+def _hides(model: nn.Module, image: Tensor, layer: str, mixed: Tensor) -> bool:
+    """Whether the gradient is another one when `torch.no_grad` is ignored."""
+    whole = _mixed_gradient(run_to_layer(model, image, layer, record=False, around=IgnoreNoGrad()))
+    return float((whole - mixed).norm()) > _HIDDEN_ABOVE * float(whole.norm())
 
 
 def model_key(model: nn.Module, images: Tensor) -> Hashable:
@@ -92,9 +110,9 @@ def _normalised(tape: Tape) -> bool:
     return False
 
 
-def _live_share(tape: Tape) -> float:
+def _mixed_gradient(tape: Tape) -> Tensor:
+    """Gradient of the sum over the units with fixed random signs."""
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, tape.units.shape, generator=generator).to(tape.units) * 2 - 1
     (mixed,) = torch.autograd.grad((signs * tape.units).sum(), tape.leaf, retain_graph=True)
-    (plain,) = torch.autograd.grad(tape.total, tape.leaf)
-    return float(plain.double().norm() / mixed.double().norm())
+    return mixed

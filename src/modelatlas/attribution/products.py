@@ -26,9 +26,10 @@ from modelatlas.attribution.steps import (
     untraceable,
 )
 
-__all__ = ["addcdiv", "bilinear", "exponential", "lerp", "power", "product", "quotient"]
+__all__ = ["addcdiv", "all_of", "bilinear", "deformed", "exponential", "lerp", "power", "product", "quotient"]
 
 _MATRIX: Final = names("Bmm Mm")
+_TRILINEAR: Final = names("Trilinear")
 
 
 def _carriers(node: Any, factors: tuple[int, ...], reach: Mapping[Any, Reach]) -> tuple[int, ...]:
@@ -53,20 +54,39 @@ def product(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Ste
 
 
 def bilinear(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
-    """Rule of convolutions and matrix products, also with an addend."""
+    """Rule of convolutions and matrix products, also with an addend, and of `nn.Bilinear`."""
     name = node_name(node)
-    places = (1, 2) if name.startswith(("Add", "Badd")) else (0, 1)  # before or after what is added
+    # Before or after what is added; all three of a trilinear form.
+    places = (1, 2) if name.startswith(("Add", "Badd")) else (0, 1, 2) if name in _TRILINEAR else (0, 1)
     factors = tuple(i for i in live if i in places)
     carriers = _carriers(node, factors, reach) if factors else ()
     inputs = tuple(i for i in live if i not in factors or i in carriers)
     if len(carriers) < 2:
         return Step(inputs, _one_factor(carriers[0]) if name in _MATRIX and len(factors) == 2 else plain)
 
+    share = 1 / len(carriers)
+
     def pull(node: Any, grads: Grads) -> Grads:
         found = plain(node, grads)
-        return [g * 0.5 if i in factors and g is not None else g for i, g in enumerate(found)]
+        return [g * share if i in factors and g is not None else g for i, g in enumerate(found)]
 
     return Step(inputs, pull)
+
+
+def deformed(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    """Rule of a deformable convolution (input, weight, offset, mask, bias): the offsets say where to read.
+
+    The mask is a factor of the input, and a gate as everywhere else if it is a sigmoid.
+    """
+    factors = tuple(i for i in live if i in (0, 3))
+    carriers = _carriers(node, factors, reach) if factors else ()
+    share = 1 / max(1, len(carriers))
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        found = node.apply(*grads) if hasattr(node, "apply") else plain(node, grads)
+        return [g * share if i in factors and g is not None else g for i, g in enumerate(found)]
+
+    return Step(tuple(i for i in live if i == 4 or i in carriers), pull)
 
 
 def _one_factor(position: int) -> Pull:
@@ -86,6 +106,18 @@ def _through_views(edge: Edge) -> Any:
     while node_name(node) in SHAPE_ONLY:
         node = node.next_functions[0][0]
     return node
+
+
+def all_of(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    """Rule of a product along an axis: each of its n factors gets one n-th."""
+
+    def pull(node: Any, grads: Grads) -> Grads:
+        along = getattr(node, "_saved_dim", None)
+        data = node._saved_self
+        count = data.numel() if along is None else data.shape[along]
+        return [None if g is None else g / count for g in plain(node, grads)]
+
+    return Step(live, pull)
 
 
 def quotient(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:

@@ -1,8 +1,9 @@
 """LSTM, GRU and plain recurrent layers written out step by step, so that the graph shows their gates.
 
-torch runs them as one operation (oneDNN, cuDNN) whose inside no graph shows. During the modified pass's
-forward they are replaced by the textbook recurrences below, on the same weights; results agree to rounding.
-Packed sequences, and dropout between layers in training, stay with torch's own.
+torch runs them, and their cells, as one operation (oneDNN, cuDNN) whose inside no graph shows, or whose
+biases no call does. During the modified pass's forward they are replaced by the textbook recurrences below,
+on the same weights; results agree to rounding. Packed sequences, and dropout between layers in training,
+stay with torch's own.
 
     LSTM   c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c')            s: sigmoid
     GRU    n = tanh(x_n + s(r) h_n),    h' = (1 - s(z)) n + s(z) h
@@ -42,16 +43,25 @@ def _relu(from_x: Tensor, from_h: Tensor, state: State) -> State:
     return (F.relu(from_x + from_h),)
 
 
-RECURRENT: Final[dict[Any, Cell]] = {
+_LAYERS: Final[dict[Any, Cell]] = {
     torch.lstm: _lstm,
     torch.gru: _gru,
     torch.rnn_tanh: _tanh,
     torch.rnn_relu: _relu,
 }
+_CELLS: Final[dict[Any, Cell]] = {
+    torch.lstm_cell: _lstm,
+    torch.gru_cell: _gru,
+    torch.rnn_tanh_cell: _tanh,
+    torch.rnn_relu_cell: _relu,
+}
+RECURRENT: Final = frozenset(_LAYERS) | frozenset(_CELLS)
 
 
-def unrolled(function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | None:
+def unrolled(function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | Tensor | None:
     """Compute `function(*args)`, one of `RECURRENT`, by elementary operations; None where not possible."""
+    if function in _CELLS:
+        return _one_step(function, *args)
     if len(args) != 9 or isinstance(args[3], (list, tuple)):  # a packed sequence
         return None
     data, start, weights, biases, layers, dropout, train, both_ways, batch_first = args
@@ -68,7 +78,7 @@ def unrolled(function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | None:
             index = layer * directions + way
             own = weights[index * each : (index + 1) * each]
             out, state = _run(
-                RECURRENT[function],
+                _LAYERS[function],
                 x,
                 tuple(s[index] for s in states),
                 own,
@@ -80,6 +90,20 @@ def unrolled(function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | None:
         x = torch.cat(ways, -1) if both_ways else ways[0]
     ends = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
     return (x.transpose(0, 1) if batch_first else x, *ends)
+
+
+def _one_step(
+    function: Any,
+    x: Tensor,
+    start: Any,
+    weight_x: Tensor,
+    weight_h: Tensor,
+    bias_x: Tensor | None = None,
+    bias_h: Tensor | None = None,
+) -> tuple[Tensor, ...] | Tensor:
+    state: State = tuple(start) if function is torch.lstm_cell else (start,)
+    state = _CELLS[function](F.linear(x, weight_x, bias_x), F.linear(state[0], weight_h, bias_h), state)
+    return state if function is torch.lstm_cell else state[0]
 
 
 def _run(

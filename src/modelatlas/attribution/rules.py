@@ -21,7 +21,17 @@ import torch
 
 from modelatlas.attribution.nonlinear import ELEMENTWISE
 from modelatlas.attribution.norms import batch_norm, degree_two, group_norm, layer_norm, rms_norm, var_mean
-from modelatlas.attribution.products import addcdiv, bilinear, exponential, lerp, power, product, quotient
+from modelatlas.attribution.products import (
+    addcdiv,
+    all_of,
+    bilinear,
+    deformed,
+    exponential,
+    lerp,
+    power,
+    product,
+    quotient,
+)
 from modelatlas.attribution.steps import (
     RESAMPLE,
     SHAPE_ONLY,
@@ -54,13 +64,19 @@ _BILINEAR: Final = names(
     "Addbmm Addmm Addmv Addr Baddbmm Bmm ConvDepthwise2D ConvDepthwise3D Convolution "
     "ConvolutionOverrideable CudnnConvolution CudnnConvolutionTranspose Dot LinalgCross Linear Matmul "
     "MkldnnConvolution MkldnnLinear Mm Mv SlowConv2D SlowConv3D SlowConvDilated2D SlowConvDilated3D "
-    "SlowConvTranspose2D SlowConvTranspose3D Vdot"
+    "SlowConvTranspose2D SlowConvTranspose3D Trilinear Vdot"
 )
 
 
 _ATTENTION: Final = names(
     "ScaledDotProductCudnnAttention ScaledDotProductEfficientAttention ScaledDotProductFlashAttention "
     "ScaledDotProductFlashAttentionForCpu ScaledDotProductFusedAttentionOverrideable"
+)
+
+
+# torchvision.ops.deform_conv2d, as its versions register it.
+_DEFORMED: Final = frozenset(
+    {"DeformConv2dFunction>", "GeneratedBackwardFor_torchvision_deform_conv2d_defaultBackward"}
 )
 
 
@@ -112,6 +128,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(_BILINEAR, bilinear),
     **dict.fromkeys(names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
     **dict.fromkeys(_ATTENTION, _attention),
+    **dict.fromkeys(_DEFORMED, deformed),
     "AddcdivBackward": addcdiv,
     "AddcmulBackward": bilinear,
     "CudnnBatchNormBackward": batch_norm,
@@ -129,6 +146,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     "NativeGroupNormBackward": group_norm,
     "NativeLayerNormBackward": layer_norm,
     "PowBackward": power,
+    "ProdBackward": all_of,
     "VarBackward": degree_two,
     "VarMeanBackward": var_mean,
 }

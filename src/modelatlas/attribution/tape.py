@@ -60,7 +60,8 @@ def modified_gradient(
         An operation has no rule; it is named.
     """
     steps = _plan(root.grad_fn, sources)
-    with torch.no_grad():
+    # The caller's autocast has done its work in the forward pass.
+    with torch.no_grad(), torch.autocast(root.device.type, enabled=False):
         return _Pass(steps, sources, epsilon, recorder, observe).run(root)
 
 
