@@ -11,7 +11,7 @@ from modelatlas.run import ApartEngine, EngineMaker, Event, Progress, Settings, 
 from modelatlas.space.matrix import unique_names
 from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
-__all__ = ["chart"]
+__all__ = ["as_zoo", "chart", "opened_probe"]
 
 
 def chart(
@@ -117,18 +117,8 @@ def chart(
         threads=threads,
         linkage=linkage,
     )
-    chosen = _zoo(zoo)
-    if isinstance(probe, Probe):
-        opened = probe if images is None else probe.take(images)
-    else:
-        opened = open_probe(
-            probe,
-            images=images,
-            seed=seed,
-            progress=lambda stage, done, total: progress(
-                Event("probe", detail=stage, done=done, total=total)
-            ),
-        )
+    chosen = as_zoo(zoo)
+    opened = opened_probe(probe, images=images, seed=seed, progress=progress)
     folder = Path(out)
     result = chart_maps(
         chosen,
@@ -153,7 +143,19 @@ def chart(
     return atlas
 
 
-def _zoo(zoo: str | Path | Zoo | Sequence[str]) -> Zoo:
+def opened_probe(probe: str | Path | Probe, *, images: int | None, seed: int, progress: Progress) -> Probe:
+    """Open a probe, or take the first images of an opened one."""
+    if isinstance(probe, Probe):
+        return probe if images is None else probe.take(images)
+
+    def show(stage: str, done: int, total: int) -> None:
+        progress(Event("probe", detail=stage, done=done, total=total))
+
+    return open_probe(probe, images=images, seed=seed, progress=show)
+
+
+def as_zoo(zoo: str | Path | Zoo | Sequence[str]) -> Zoo:
+    """Read a zoo, or make one of specs."""
     if isinstance(zoo, Zoo):
         return zoo
     if isinstance(zoo, str | Path):

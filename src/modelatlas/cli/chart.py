@@ -62,6 +62,10 @@ def chart(
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="Run code that a spec names (python:).")
     ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Measure a few batches; tell time, memory and disk; chart nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Chart a zoo: attribution maps, affinities, tree, figures and report.
@@ -71,30 +75,32 @@ def chart(
     from modelatlas.atlas import open_atlas
     from modelatlas.charting import chart as draw_chart
 
+    words: dict[str, Any] = {
+        "images": images,
+        "layer": layer,
+        "exclude": tuple(exclude or ()),
+        "trust_code": trust_code,
+    }
+    fixed: dict[str, Any] = {
+        "methods": tuple(method or METHODS),
+        "seed": seed,
+        "grid": grid,
+        "epsilon": epsilon,
+        "batch": _batch(batch),
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "linkage": linkage,
+    }
+    if estimate:
+        if until is not None:
+            raise InputError("--estimate is of a number of images: give --images instead of --until")
+        _estimate(zoo, probe, out, fixed, words, as_json=as_json)
+        return
     problem = None
     with ChartProgress() as progress:
         try:
-            draw_chart(
-                zoo,
-                probe,
-                out,
-                methods=tuple(method or METHODS),
-                images=images,
-                seed=seed,
-                grid=grid,
-                layer=layer,
-                epsilon=epsilon,
-                batch=_batch(batch),
-                device=device,
-                precision=precision,
-                threads=threads,
-                linkage=linkage,
-                exclude=tuple(exclude or ()),
-                strict=strict,
-                trust_code=trust_code,
-                until=until,
-                progress=progress.show,
-            )
+            draw_chart(zoo, probe, out, **fixed, **words, strict=strict, until=until, progress=progress.show)
         except IncompleteError as error:
             problem = error
     atlas = open_atlas(out)
@@ -104,6 +110,32 @@ def chart(
         _show(atlas, out)
     if problem is not None:
         raise problem
+
+
+def _estimate(
+    zoo: str, probe: str, out: Path, fixed: dict[str, Any], words: dict[str, Any], *, as_json: bool
+) -> None:
+    """Measure and tell what a run would take."""
+    from modelatlas.estimating import estimate
+    from modelatlas.run import Settings
+
+    batch = None if fixed["batch"] == "auto" else fixed["batch"]
+    settings = Settings(**fixed | {"batch": batch})
+    with ChartProgress() as progress:
+        found = estimate(zoo, probe, out, settings, **words, progress=progress.show)
+    if as_json:
+        render.document(found.as_dict())
+        return
+    rows = [
+        [model.model, model.left, model.rate, model.fixed, model.seconds, model.reason or ""]
+        for model in found.models
+    ]
+    render.table(["model", "images left", "s an image", "s once", "seconds", ""], rows)
+    render.note(
+        f"about {found.seconds:.0f} s in all (comparing {found.compare_seconds:.0f} s, figures and report "
+        f"{found.report_seconds:.0f} s), {found.memory / 1e9:.1f} GB of memory, {found.disk / 1e6:.0f} MB of "
+        f"disk. Measured in {found.measuring_seconds:.0f} s, this machine as busy as it is; nothing charted"
+    )
 
 
 def _batch(text: str) -> int | str:

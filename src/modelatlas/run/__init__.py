@@ -3,6 +3,7 @@
 from modelatlas.run.chart_maps import EngineMaker, RunResult, chart_maps
 from modelatlas.run.engines import ApartEngine, Engine, HereEngine
 from modelatlas.run.events import Event, Progress, silent
+from modelatlas.run.measure import Measured, measure_models, peak_memory
 from modelatlas.run.settings import PRECISIONS, Settings
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "EngineMaker",
     "Event",
     "HereEngine",
+    "Measured",
     "Progress",
     "RunResult",
     "Settings",
     "chart_maps",
+    "measure_models",
+    "peak_memory",
     "silent",
 ]
