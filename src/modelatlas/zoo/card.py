@@ -45,6 +45,8 @@ class ModelCard:
         What it was trained for, and a free-form group for colouring; None where nobody says.
     licence, citation
         Of the weights.
+    training_data
+        What it was trained on, where stated.
     pretrained_encoder
         What its encoder was trained on before (column of the paper's table 1), where stated.
     parameters
@@ -67,6 +69,7 @@ class ModelCard:
     group: str | None = None
     licence: str | None = None
     citation: str | None = None
+    training_data: str | None = None
     pretrained_encoder: str | None = None
     parameters: int | None = None
     input: Preprocess = field(default_factory=Preprocess)

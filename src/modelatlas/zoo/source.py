@@ -21,6 +21,8 @@ from modelatlas.zoo.sources.hf import HfSource
 from modelatlas.zoo.sources.mini import MiniSource
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
+from modelatlas.zoo.sources.slim import SlimSource
+from modelatlas.zoo.sources.taskonomy import TaskonomySource
 from modelatlas.zoo.sources.timm import TimmSource
 from modelatlas.zoo.sources.torchvision import TorchvisionSource
 from modelatlas.zoo.spec import ModelSpec
@@ -164,6 +166,8 @@ def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
             MiniSource(),
             PackageSource(),
             PythonSource(),
+            SlimSource(),
+            TaskonomySource(),
             TimmSource(),
             TorchvisionSource(),
         )

@@ -19,11 +19,12 @@ from modelatlas.zoo.checkpoints.checkpoint import Checkpoint
 
 __all__ = ["Filled", "Layout", "NameTable", "Slot", "filled", "normed", "unused_of"]
 
-Layout = Literal["as stored", "HWIO", "HWCM", "IO"]
+Layout = Literal["as stored", "HWIO", "HWCM", "IO", "11IO"]
 _AXES: Final[dict[str, tuple[int, ...]]] = {
     "HWIO": (3, 2, 0, 1),  # a convolution: OIHW; a transposed one, stored HWOI, becomes IOHW by the same turn
     "HWCM": (2, 3, 0, 1),  # depthwise, one filter a channel: C1HW
     "IO": (1, 0),  # fully connected
+    "11IO": (1, 0),  # fully connected, stored as a convolution of 1 x 1
 }
 _LEFT_BY_TRAINING: Final = (
     r"/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|ExponentialMovingAverage|ema)$",
@@ -104,7 +105,7 @@ def filled(checkpoint: Checkpoint, module: nn.Module, names: NameTable, *, model
     Raises
     ------
     ModelError
-        Variables are missing, of another shape, not known, or not finite; the first of each are named.
+        Variables are missing, of another shape, or not known; the first of each are named.
     CheckpointError
         The checkpoint is damaged.
     """
@@ -180,10 +181,13 @@ def _stored(shape: torch.Size, slot: Slot) -> tuple[int, ...]:
     if slot.layout == "as stored":
         return tuple(shape)
     axes = _AXES[slot.layout]
-    return tuple(shape[axes.index(axis)] for axis in range(len(axes)))
+    stored = tuple(shape[axes.index(axis)] for axis in range(len(axes)))
+    return (1, 1, *stored) if slot.layout == "11IO" else stored
 
 
 def _turned(array: np.ndarray[Any, Any], slot: Slot) -> Tensor:
+    if slot.layout == "11IO":
+        array = array[0, 0]
     if slot.layout != "as stored":
         array = array.transpose(_AXES[slot.layout])
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
