@@ -1,0 +1,189 @@
+"""Measure how well attribution maps predict the measured transfers of the mini-Taskonomy.
+
+    python studies/mini.py [--out FOLDER] [--only PART ...]
+
+Charts the zoo `mini` in all `SETTINGS` (atlases that are resumed where they stopped), evaluates every method
+against the reference `mini`, and writes `studies/mini.json` and `docs/mini-results.md`. Intervals: 95 %,
+bootstrap over the targets.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import modelatlas as ma
+from modelatlas import evaluation
+from modelatlas.evaluation import TransferTable, mini_transfers
+from modelatlas.probe import open_probe
+from modelatlas.run import ApartEngine, Settings, chart_maps
+from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
+
+REPO = Path(__file__).resolve().parents[1]
+METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table; `images` None takes the whole probe."""
+
+    part: str
+    label: str
+    probe: str = "rooms"
+    images: int | None = 200
+    grid: int = 64
+    options: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Settings that differ in their number of images share an atlas."""
+        return "-".join(filter(None, [self.probe, str(self.grid), self.options.replace("=", "")]))
+
+
+SETTINGS = (
+    *(Setting("images", f"{n} images", images=n) for n in (1000, 400, 200, 100, 50)),
+    Setting("probe", "rooms, 122 images", images=122),
+    Setting("probe", "photos, 122 images", probe="photos", images=122),
+    Setting("probe", "noise, 64 images", probe="noise", images=64),
+    Setting("layer", "code after its ReLU"),
+    Setting("layer", "code before its ReLU", options="layer=compress"),
+    *(Setting("grid", f"{g} x {g} cells", grid=g) for g in (8, 16, 32, 64, 128)),
+    *(Setting("input", f"{s} pixels", options=f"size={s}" if s != 128 else "") for s in (64, 128, 256)),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run what is missing, write both files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=REPO / ".cache" / "studies" / "mini")
+    parser.add_argument("--only", nargs="*", help="parts of the table: " + ", ".join(_parts()))
+    options = parser.parse_args()
+    reference = mini_transfers()
+    rows = list(_others(reference))
+    tables: dict[tuple[str, str], TransferTable] = {}
+    for setting in SETTINGS:
+        if options.only is not None and setting.part not in options.only:
+            continue
+        atlas = _chart(setting, options.out)
+        for method in METHODS:
+            table = TransferTable.from_frame(atlas.affinity(method), origin=method)
+            rows.append(
+                {"part": setting.part, "setting": setting.label, "method": method} | _scores(table, reference)
+            )
+            tables[setting.label, method] = table
+            print(_line(rows[-1]), flush=True)
+    agreement = list(_agreement(tables))
+    if options.only is None:
+        result = {"rows": rows, "agreement": agreement, "models": "mini", "reference": "mini:all"}
+        (REPO / "studies" / "mini.json").write_text(json.dumps(result, indent=1) + "\n")
+        (REPO / "docs" / "mini-results.md").write_text(_page(rows, agreement))
+    for entry in agreement:
+        print(entry)
+
+
+def _chart(setting: Setting, out: Path) -> ma.Atlas:
+    mini = read_zoo("mini")
+    mark = f"?{setting.options}" if setting.options else ""
+    entries = tuple(ZooEntry(e.name, ModelSpec.parse(e.spec.text + mark), e.tags) for e in mini.entries)
+    folder = out / setting.folder
+    probe = open_probe(setting.probe, images=setting.images)
+    chart_maps(
+        Zoo("mini", entries), probe, folder, Settings(methods=METHODS, grid=setting.grid), engine=ApartEngine
+    )
+    return ma.open_atlas(folder)
+
+
+def _scores(table: TransferTable, reference: TransferTable, noise: TransferTable | None = None) -> dict:
+    result = evaluation.evaluate(table, reference, noise_reference=noise)
+    return _summary(result)
+
+
+def _summary(result: evaluation.Evaluation) -> dict:
+    found, more = evaluation.document(result), evaluation.details(result)
+    ends = more["interval_95"]
+    return {
+        "spearman": found["spearman"], "spearman_interval": ends["spearman"],
+        "spearman_with_self": found["spearman_with_self"],
+        **{f"p{k}": found["precision_at"][str(k)] for k in (1, 3, 5)},
+        **{f"p{k}_interval": ends[f"precision_at_{k}"] for k in (1, 3, 5)},
+        "per_target": {target: values["spearman"] for target, values in found["per_target"].items()},
+    }  # fmt: skip
+
+
+def _others(reference: TransferTable) -> Iterator[dict]:
+    """Yield rows that need no attribution: random order, the fixed list, other measurements."""
+    result = evaluation.evaluate(reference, reference)
+    chance = result.random_precision
+    yield {
+        "part": "reference",
+        "setting": "random order",
+        "spearman": 0.0,
+        "p1": chance,
+        "p3": chance,
+        "p5": chance,
+    }
+    fixed = evaluation.details(result)["fixed_list"]
+    yield {
+        "part": "reference", "setting": "fixed list", "spearman": fixed["spearman"],
+        **{f"p{k}": fixed["precision_at"][str(k)] for k in (1, 3, 5)},
+    }  # fmt: skip
+    symmetric = reference.frame().rank()
+    square = symmetric.loc[list(symmetric.columns)]
+    yield {"part": "reference", "setting": "reference, ranks made symmetric"} | _scores(
+        TransferTable.from_frame((square + square.T) / 2, origin="symmetric"), reference
+    )
+    halves = mini_transfers("half-a"), mini_transfers("half-b")
+    yield {"part": "reference", "setting": "one half of the test rooms by the other"} | _scores(*halves)
+    yield {"part": "reference", "setting": "second readout seed"} | _scores(
+        mini_transfers("again"), reference
+    )
+
+
+def _agreement(tables: dict[tuple[str, str], TransferTable]) -> Iterator[dict]:
+    """Correlation of affinities between probes, over all pairs of models."""
+    rooms = "rooms, 122 images"
+    for other in ("photos, 122 images", "noise, 64 images"):
+        for method in METHODS:
+            if (rooms, method) in tables and (other, method) in tables:
+                found = evaluation.compare(tables[rooms, method], tables[other, method])
+                yield {"method": method, "probes": f"rooms and {other.split(',')[0]}",
+                       "pearson": found.pearson, "spearman": found.spearman}  # fmt: skip
+
+
+def _parts() -> list[str]:
+    return list(dict.fromkeys(setting.part for setting in SETTINGS))
+
+
+def _line(row: dict) -> str:
+    return f"{row['part']:10s}{row['setting']:28s}{row.get('method', ''):18s}" + " ".join(
+        f"{name} {row[name]:.2f}" for name in ("spearman", "p1", "p3", "p5")
+    )
+
+
+def _page(rows: list[dict], agreement: list[dict]) -> str:
+    head = "| setting | method | Spearman, self out | self in | P@1 | P@3 | P@5 |\n" + "| --- " * 7 + "|"
+    lines = ["<!-- made by studies/mini.py -->", ""]
+    for part in ["reference", *_parts()]:
+        lines += ["", f"**{part}**", "", head]
+        lines += [_cells(row) for row in rows if row["part"] == part]
+    lines += ["", "| affinities of two probes | method | Pearson | Spearman |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {e['probes']} | {e['method']} | {e['pearson']:.2f} | {e['spearman']:.2f} |" for e in agreement
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: dict) -> str:
+    def cell(name: str) -> str:
+        value, ends = row.get(name), row.get(f"{name}_interval")
+        if value is None:
+            return ""
+        return f"{value:.2f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+
+    names = ("spearman", "spearman_with_self", "p1", "p3", "p5")
+    return f"| {row['setting']} | {row.get('method', '')} | " + " | ".join(map(cell, names)) + " |"
+
+
+if __name__ == "__main__":
+    main()
