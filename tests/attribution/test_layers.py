@@ -68,9 +68,90 @@ class FullyConvolutional(nn.Module):
         return self.classifier(self.features(x))
 
 
+class TokensAndClass(nn.Module):
+    """A headless transformer: returns its tokens, one more than it made patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.token = nn.Conv2d(3, CHANNELS, 4, 4), nn.Parameter(torch.zeros(1, 1, CHANNELS))
+        self.blocks = nn.Sequential(SelfAttention(), SelfAttention())
+
+    def forward(self, x):
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        return {"tokens": self.blocks(torch.cat((self.token.expand(len(x), -1, -1), x), 1))}
+
+
+class Detector(nn.Module):
+    """Learned queries look at the encoder's map; classes and boxes for each."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+        self.queries = nn.Parameter(torch.randn(5, 8))
+        self.decoder = Apply(lambda x: (self.queries @ x).softmax(-1) @ x.transpose(1, 2))
+        self.classes, self.boxes = nn.Linear(8, 21), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.decoder(self.encoder(x).flatten(2))
+        return {"logits": self.classes(x), "boxes": self.boxes(x)}
+
+
+class WindowedMap(nn.Module):
+    """A backbone that attends within windows, which it counts along the batch axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.attend = nn.Conv2d(3, CHANNELS, 4, 4), SelfAttention()
+
+    def forward(self, x):
+        x = self.stem(x)
+        n, c, h, w = x.shape
+        cut = x.view(n, c, 2, h // 2, 2, w // 2).permute(0, 2, 4, 3, 5, 1).reshape(n * 4, -1, c)
+        return self.attend(cut).view(n, 2, 2, h // 2, w // 2, c).permute(0, 5, 1, 3, 2, 4).reshape(x.shape)
+
+
+class Depth(nn.Module):
+    """Returns a map without a channel axis, whose rows are no tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 2, 1))
+        self.head = nn.Sequential(nn.Upsample(scale_factor=4), nn.Conv2d(12, 1, 1))
+
+    def forward(self, x):
+        return self.head(self.encoder(x)).squeeze(1)
+
+
+class PoolformerLike(nn.Conv2d):
+    """Something with "Pool" in its name and weights of its own is no pooling layer."""
+
+
+class NormedEncoder(nn.Module):
+    """A dense network whose encoder ends with a norm: the layer before the norm is the bottleneck."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.GroupNorm(1, 8))
+        self.project, self.out = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 2, 1)
+
+    def forward(self, x):
+        x = self.project(self.encoder(x))
+        return self.out(nn.functional.interpolate(x, scale_factor=4))
+
+
 @pytest.mark.parametrize(
     ("net", "name", "reason"),
     [
+        (TokensAndClass(), "blocks", "before pooling"),
+        (Detector(), "encoder", "before pooling"),
+        (WindowedMap(), "attend", "before pooling"),
+        (Depth(), "encoder", "bottleneck"),
+        (NormedEncoder(), "encoder.1", "bottleneck"),
+        (
+            nn.Sequential(PoolformerLike(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)),
+            "0",
+            "before pooling",
+        ),
         (Classifier(), "blocks", "before pooling"),
         (Classifier(norm=nn.BatchNorm2d(CHANNELS)), "norm", "before pooling"),
         (Classifier(norm=nn.GroupNorm(1, CHANNELS)), "blocks", "before the final norm"),

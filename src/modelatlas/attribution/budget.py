@@ -109,6 +109,7 @@ _EITHER: Final = _forms(
     "add add_ __add__ __radd__ __iadd__ sub sub_ subtract subtract_ __sub__ __rsub__ __isub__ rsub "
     "maximum minimum fmax fmin max min"
 )
+_ALONG: Final = _forms("max min")  # also of one tensor, along an axis
 _FIRST: Final = _forms("addmm addmm_ baddbmm baddbmm_ addbmm addmv addr addcmul addcdiv")
 _JOINED: Final = _forms("cat concat concatenate stack hstack vstack dstack column_stack")
 _DENSE: Final = _forms("linear bilinear", F)
@@ -139,7 +140,7 @@ class _ScaledConstants(TorchFunctionMode):
             with self:
                 result = unrolled(func, args)
             return func(*args, **kwargs) if result is None else result
-        if func in _EITHER and len(args) > 1:
+        if func in _EITHER and len(args) > 1 and not (func in _ALONG and isinstance(args[1], int)):
             args = (*self._additive(args[:2]), *args[2:])
         elif func in _FIRST:
             args = (self._scaled(args[0]), *args[1:]) if any(map(_depends, args[1:])) else args

@@ -7,7 +7,7 @@ tensor in it that depends on the image. A layer that runs several times in one p
 
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from modelatlas.attribution.hidden import HiddenPlaces
 from modelatlas.attribution.record import Recorder
 from modelatlas.errors import AttributionError
 
-__all__ = ["Tape", "as_weights", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
+__all__ = ["Tape", "all_tensors", "as_weights", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -191,20 +191,25 @@ def first_tensor(output: Any, *, attached: bool = False) -> Tensor | None:
 
     `attached`: only one that depends on the image.
     """
+    return next((t for t in all_tensors(output) if t.requires_grad or not attached), None)
+
+
+def all_tensors(output: Any) -> Iterator[Tensor]:
+    """Floating-point tensors in nested tuples, lists, dicts and dataclasses, in their order."""
     if isinstance(output, Tensor):
-        fits = output.is_floating_point() and (output.requires_grad or not attached)
-        return output if fits else None
-    if isinstance(output, Mapping):
-        parts = list(output.values())
+        parts: Iterable[Any] = ()
+        if output.is_floating_point():
+            yield output
+    elif isinstance(output, Mapping):
+        parts = output.values()
     elif isinstance(output, (tuple, list)):
-        parts = list(output)
+        parts = output
     elif is_dataclass(output) and not isinstance(output, type):
         parts = [getattr(output, field.name) for field in fields(output)]
     else:
-        return None
-    return next(
-        (found for part in parts if (found := first_tensor(part, attached=attached)) is not None), None
-    )
+        parts = ()
+    for part in parts:
+        yield from all_tensors(part)
 
 
 _EXPLAINED = {  # what torch says of a model: what to do about it

@@ -6,6 +6,8 @@ network, whose output is larger than its smallest feature map: its bottleneck, t
 smallest extent. Left out are
 
 - a head's inside: a module that starts in the second half of the pass and returns a vector;
+- what a network says of a set of objects: two outputs or more with as many rows, of different shapes (classes
+  and boxes), and whatever has those rows;
 - class maps: what one last layer makes with as many channels as the model has outputs;
 - modules that only pool or rearrange, and those that return what another one after them returns again;
 - norms over what depends on the image (the sum over a LayerNorm's units is constant, or close to it), and
@@ -21,7 +23,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from modelatlas.attribution.forward import as_weights, check_inputs, first_tensor, undisturbed
+from modelatlas.attribution.forward import all_tensors, as_weights, check_inputs, first_tensor, undisturbed
 from modelatlas.attribution.liveness import layer_facts, model_key
 from modelatlas.errors import AttributionError
 
@@ -76,6 +78,7 @@ class _Run:
     shape: tuple[int, ...]
     same: bool  # returned the very tensor that the module before it returned
     late: bool  # began in the second half of the forward pass
+    pieces: int = 1  # windows that its batch axis counts beside the image, or tokens that come first
 
     @property
     def extent(self) -> int:
@@ -83,8 +86,8 @@ class _Run:
         if len(self.shape) < 2:
             return 1
         if len(self.shape) == 2:
-            return self.shape[0]
-        return prod(self.shape) // self.width
+            return self.pieces * self.shape[0]
+        return self.pieces * (prod(self.shape) // self.width)
 
     @property
     def width(self) -> int:
@@ -153,6 +156,7 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
     runs: dict[str, _Run] = {}
     starts: dict[str, int] = {}
     previous: list[Any] = [None]
+    last: list[tuple[int, ...]] = [()]
     returned = [0]
     names = {module: name for name, module in model.named_modules()}
 
@@ -164,22 +168,38 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
         tensor = first_tensor(output)
         if tensor is None:
             return
-        name = names[module]
+        name, shape = names[module], tuple(tensor.shape[1:])
+        if last[0] == (1, *shape):  # a map that lost its single channel
+            shape = last[0]
+        last[0] = shape
         runs.pop(name, None)
-        runs[name] = _Run(name, module, tuple(tensor.shape[1:]), tensor is previous[0], False)
+        runs[name] = _Run(name, module, shape, tensor is previous[0], False, tensor.shape[0])
         previous[0] = tensor
 
     handles = [module.register_forward_pre_hook(begin) for module in names]
     handles += [module.register_forward_hook(note) for module in names]
     try:
         with torch.no_grad():
-            model(as_weights(model, image.clone()))
+            output = model(as_weights(model, image.clone()))
     finally:
         for handle in handles:
             handle.remove()
     for run in runs.values():
         run.late = starts[run.name] > returned[0] / 2
-    return list(runs.values())
+    return _without_objects(list(runs.values()), [tuple(t.shape[1:]) for t in all_tensors(output)])
+
+
+def _without_objects(runs: list[_Run], outputs: list[tuple[int, ...]]) -> list[_Run]:
+    """Drop what has a row for each object of a set, but the whole model."""
+    counts = {shape[0] for shape in outputs if len(shape) == 2 and shape[0] > 1}
+    objects = {n for n in counts if len({shape for shape in outputs if shape[:1] == (n,)}) > 1}
+    kept, begun = [], False
+    for run in runs[:-1]:
+        of_objects = run.shape[:1] != () and run.shape[0] in objects
+        begun = begun or (of_objects and len(run.shape) == 2)
+        if not (of_objects and begun):
+            kept.append(run)
+    return [*kept, runs[-1]]
 
 
 def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
@@ -213,15 +233,23 @@ def _without_class_maps(spatial: list[_Run], classes: int) -> list[_Run]:
 
 
 def _bottom(spatial: list[_Run], whole: _Run) -> Iterator[_Run]:
-    """Wide layers at the smallest extent, the widest and last first; none if the output is no larger."""
+    """Wide layers at the smallest extent, the widest and last first; none if the output is about as small.
+
+    About: a class token more or less is no other extent.
+    """
     extents = {run.name: run.extent for run in spatial}
     outer = [run for run in spatial if run.extent not in (extents.get(name) for name in _ancestors(run.name))]
     # Half the width: not the branches that a pyramid pools, nor a head's few channels.
     wide = [run for run in outer if 2 * run.width >= max(other.width for other in outer)]
     smallest = min(run.extent for run in wide)
-    if smallest < whole.extent:
-        at_bottom = [run for run in wide if run.extent == smallest]
-        yield from sorted(_outermost(at_bottom), key=lambda run: -run.width)
+    if 2 * smallest > whole.extent:
+        return
+    tried = list(_outermost(spatial))
+    at_bottom = [run for run in tried if run in wide and run.extent < 2 * smallest]
+    for top in sorted(at_bottom, key=lambda run: -run.width):
+        yield top
+        inside = [run for run in tried if run.name.startswith(f"{top.name}.")]
+        yield from (run for run in inside if (run.width, run.extent) == (top.width, top.extent))
 
 
 def _ancestors(name: str) -> Iterator[str]:
@@ -242,4 +270,5 @@ def _outermost(runs: list[_Run]) -> Iterator[_Run]:
 
 def _rearranges(module: nn.Module) -> bool:
     kind = type(module).__name__
-    return "Pool" in kind or "Dropout" in kind or kind in {"Identity", "Flatten", "Unflatten", "Upsample"}
+    pools = "Pool" in kind and next(module.parameters(), None) is None
+    return pools or "Dropout" in kind or kind in {"Identity", "Flatten", "Unflatten", "Upsample"}
