@@ -69,4 +69,4 @@ def _order(shares: Any, total: Any) -> ChannelOrder | None:
 
 def _rounded(values: Any) -> tuple[float, ...]:
     """Constants as the library writes them: float32 arithmetic leaves them right to six digits."""
-    return tuple(round(float(value), 6) + 0.0 for value in values)
+    return tuple(float(f"{value:.6g}") + 0.0 for value in values)

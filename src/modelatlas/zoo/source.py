@@ -17,7 +17,9 @@ from torch import nn
 from modelatlas.errors import InputError
 from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard
+from modelatlas.zoo.sources.collected import CollectedSource
 from modelatlas.zoo.sources.hf import HfSource
+from modelatlas.zoo.sources.keras import KerasSource
 from modelatlas.zoo.sources.mini import MiniSource
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
@@ -162,7 +164,9 @@ def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
     found: dict[str, Source] = {
         source.prefix: source
         for source in (
+            CollectedSource(),
             HfSource(),
+            KerasSource(),
             MiniSource(),
             PackageSource(),
             PythonSource(),

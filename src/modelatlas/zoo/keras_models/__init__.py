@@ -1,0 +1,1 @@
+"""Keras 3 networks on its torch backend, as torch modules."""
