@@ -29,9 +29,10 @@ from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.losses import Goal, see
 from minizoo.networks import build_decoder, build_encoder
 from minizoo.paths import write_bytes
+from modelatlas.run.precision import has_bfloat16
 from modelatlas.zoo.architectures.mini import Bottleneck, Encoder
 
-__all__ = ["Course", "Stopped", "Trained", "best_constant", "has_bfloat16", "judge", "precision", "train"]
+__all__ = ["Course", "Stopped", "Trained", "best_constant", "judge", "precision", "train"]
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,10 @@ class Stopped(Exception):  # noqa: N818 (not an error: the time that was given i
     """The deadline has passed; whole epochs are saved."""
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere autocast is slower than float32."""
-    # Private: older torch has no public way, and oneDNN says yes without such instructions too.
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 @contextmanager
 def precision(wanted: bool) -> Iterator[None]:
     """Autocast to bfloat16 if wanted and worth it."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=wanted and has_bfloat16()):
+    with torch.autocast("cpu", torch.bfloat16, enabled=wanted and has_bfloat16(torch.device("cpu"))):
         yield
 
 

@@ -66,7 +66,8 @@ def chart(
     device
         "auto", "cpu", "cuda", ...
     precision
-        "float32" or "float64".
+        "float32", "float64", "bf16" (products in bfloat16), or "auto": bf16 for each model where a check of
+        its first maps against float32 holds.
     threads
         Of torch.
     linkage

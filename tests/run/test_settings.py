@@ -19,7 +19,7 @@ from modelatlas.run import Settings
         ("batch", 0, "batch 0: give 1 to 32"),
         ("batch", 64, "batch 64"),
         ("threads", 0, "threads 0"),
-        ("precision", "float16", "float32, float64"),
+        ("precision", "float16", "auto, float32, float64, bf16"),
         ("linkage", "centroid", "single, complete"),
     ],
 )

@@ -50,7 +50,7 @@ def chart(
     epsilon: Annotated[float, typer.Option("--epsilon", help="Of epsilon-lrp.")] = 1e-4,
     batch: Annotated[str, typer.Option("--batch", help="Images a pass, or auto.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="float32 or float64.")] = "float32",
+    precision: Annotated[str, typer.Option("--precision", help="float32, float64, bf16, auto.")] = "float32",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     linkage: Annotated[
         str, typer.Option("--linkage", help="Of the tree: single, average, complete, ...")

@@ -91,6 +91,8 @@ def charted_model(
         "live": dict(living),
         "batch": record["batch"],
         "device": record["device"],
+        "precision": record["precision"],
+        "precision_check": record["precision_check"],
         "seconds": round(task.seconds, 3),
     }
 

@@ -1,9 +1,9 @@
 """A loaded network, ready to be attributed: on its device, in its precision, with its target layer."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, Model
 from modelatlas.probe import Probe
 from modelatlas.run.arithmetic import choose_device
 from modelatlas.run.memory import automatic_batch, is_out_of_memory
+from modelatlas.run.precision import AGREEMENT, CHECKED, agreement, has_bfloat16, memory_format, multiplying
 from modelatlas.run.task import ModelTask
 from modelatlas.zoo import LoadedModel, load
 
@@ -61,6 +62,12 @@ class Network:
         Target layer, and why it is that one.
     layer_shape
         Of its output, without the batch axis.
+    memory_format
+        Of its weights and images.
+    precision
+        float32, float64 or bf16.
+    precision_check
+        Mean cosine, by method, of its first maps in bfloat16 and in float32; None where nothing was chosen.
     """
 
     loaded: LoadedModel
@@ -68,20 +75,47 @@ class Network:
     layer: str
     reason: str
     layer_shape: tuple[int, ...]
+    memory_format: torch.memory_format
+    precision: str
+    precision_check: Mapping[str, float] | None = None
 
     @classmethod
     def of(cls, task: ModelTask, probe: Probe) -> "Network":
         """Load the model of a task; its layer is asked for, stated by its card, or else chosen."""
         loaded = load(task.spec, trust_code=task.trust_code)
-        device = choose_device(task.settings.device)
-        loaded.module.to(device=device, dtype=getattr(torch, task.settings.precision))
-        first = _tensor(loaded.preprocess.tensor(probe.square(0))[None], task, device)
+        device, asked = choose_device(task.settings.device), task.settings.precision
+        loaded.module.to(device=device, dtype=_weights_type(asked))
+        first = _tensor(loaded.preprocess.tensor(probe.square(0))[None], asked, device)
+        order = memory_format(loaded.module, first)
         if loaded.layer is None:
             chosen = target_layer(loaded.module, first)
-            return cls(loaded, device, chosen.name, chosen.reason, chosen.shape)
-        asked = task.spec.layer == loaded.layer
-        reason = "asked for" if asked else "stated by the model's card"
-        return cls(loaded, device, loaded.layer, reason, loaded.card.layer_shape or ())
+            layer, reason, shape = chosen.name, chosen.reason, chosen.shape
+        else:
+            layer, shape = loaded.layer, loaded.card.layer_shape or ()
+            reason = "asked for" if task.spec.layer == layer else "stated by the model's card"
+        network = cls(loaded, device, layer, reason, shape, order, "float32" if asked == "auto" else asked)
+        if asked != "auto":
+            return network
+        if task.record is not None:  # what it began with
+            before = task.record["precision"], task.record["precision_check"]
+            return replace(network, precision=before[0], precision_check=before[1])
+        return network._checked(task, probe)
+
+    def _checked(self, task: ModelTask, probe: Probe) -> "Network":
+        """Take bfloat16 where the device has it and the maps of the first images hardly change."""
+        if not has_bfloat16(self.device):
+            return self
+        squares = [probe.square(place) for place in range(min(CHECKED, task.images))]
+        inputs = np.stack([self.loaded.preprocess.tensor(square) for square in squares])
+        methods = task.settings.methods
+        trial = replace(self, precision="bf16")
+        exact, ours = (
+            {name: found for name, (found, _) in network._vectors(inputs, task, methods).items()}
+            for network in (self, trial)
+        )
+        check = agreement(ours, exact)
+        chosen = trial if min(check.values()) >= AGREEMENT else self
+        return replace(chosen, precision_check=check)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -108,6 +142,8 @@ class Network:
             "layer_shape": list(self.layer_shape),
             "batch": batch or automatic_batch(size.height, size.width, self.device),
             "device": _device_name(self.device),
+            "precision": self.precision,
+            "precision_check": None if self.precision_check is None else dict(self.precision_check),
             "trained": card.trained,
             "parameters": card.parameters,
             "task": card.task,
@@ -123,21 +159,37 @@ class Network:
         methods: Sequence[str],
     ) -> Maps:
         """Compute unit maps of some images; they come back as arrays."""
-        found = attribute(
-            self.loaded.module,
-            _tensor(inputs, task, self.device),
-            methods=methods,  # type: ignore[arg-type]
-            layer=self.layer,
-            epsilon=task.settings.epsilon,
-        )
-        vectors = {method: map_vectors(found.pop(method), grid=task.settings.grid) for method in methods}  # type: ignore[call-overload]
+        vectors = self._vectors(inputs, task, methods)
         return {
             method: (maps.cpu().numpy(), norms.cpu().numpy()) for method, (maps, norms) in vectors.items()
         }
 
+    def _vectors(
+        self,
+        inputs: Float32[np.ndarray, "image channel height width"],
+        task: ModelTask,
+        methods: Sequence[str],
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Compute unit maps and norms, on the device."""
+        images = _tensor(inputs, self.precision, self.device).to(memory_format=self.memory_format)
+        with multiplying(self.device, self.precision):
+            found = attribute(
+                self.loaded.module,
+                images,
+                methods=methods,  # type: ignore[arg-type]
+                layer=self.layer,
+                epsilon=task.settings.epsilon,
+            )
+        return {method: map_vectors(found.pop(method), grid=task.settings.grid) for method in methods}  # type: ignore[call-overload]
 
-def _tensor(inputs: Float32[np.ndarray, "*shape"], task: ModelTask, device: torch.device) -> Tensor:
-    return torch.from_numpy(inputs).to(device=device, dtype=getattr(torch, task.settings.precision))
+
+def _weights_type(precision: str) -> torch.dtype:
+    """Give the data type of weights, images and maps."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def _tensor(inputs: Float32[np.ndarray, "*shape"], precision: str, device: torch.device) -> Tensor:
+    return torch.from_numpy(inputs).to(device=device, dtype=_weights_type(precision))
 
 
 def _device_name(device: torch.device) -> str:

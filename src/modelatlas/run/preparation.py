@@ -10,6 +10,7 @@ import torch
 
 from modelatlas.errors import InputError
 from modelatlas.run.arithmetic import choose_device
+from modelatlas.run.precision import has_bfloat16
 from modelatlas.run.settings import Settings
 from modelatlas.store import LOCK_FILES, Layout, read_document
 from modelatlas.zoo import ModelCard, Zoo, ZooEntry, card, source_for
@@ -81,8 +82,14 @@ def resolved_settings(settings: Settings, document: Mapping[str, Any] | None) ->
     Raises
     ------
     InputError
-        No such device.
+        No such device, or bf16 on one that has no such instructions.
     """
+    device = choose_device(settings.device)
+    if settings.precision == "bf16" and not has_bfloat16(device):
+        raise InputError(
+            f"precision bf16: {device} does not multiply bfloat16 itself, it would be slower than float32; "
+            "take --precision auto or float32"
+        )
     stored = document["settings"] if document is not None else {}
     threads = settings.threads or stored.get("threads") or torch.get_num_threads()
-    return replace(settings, device=str(choose_device(settings.device)), threads=threads)
+    return replace(settings, device=str(device), threads=threads)

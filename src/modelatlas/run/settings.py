@@ -11,7 +11,7 @@ from modelatlas.store import SHARD
 
 __all__ = ["FIXED", "PRECISIONS", "Settings"]
 
-PRECISIONS: Final = ("float32", "float64")
+PRECISIONS: Final = ("auto", "float32", "float64", "bf16")
 FIXED: Final = ("seed", "grid", "epsilon", "precision")
 """Settings that all maps of an atlas share: another value is a conflict."""
 
@@ -37,7 +37,8 @@ class Settings:
     device
         `auto`, or a device that torch knows: `cpu`, `cuda`, `cuda:1`, `mps`.
     precision
-        In which the maps are computed: float32 or float64.
+        In which the maps are computed: float32, float64, bf16 (products in bfloat16), or auto, which takes
+        bf16 for a model where a check of its first maps holds.
     threads
         Of torch, at least 1; None: torch's own choice.
     linkage
