@@ -1,7 +1,7 @@
 """Random weights and inputs that any machine draws alike: by name, from the raw stream of PCG64.
 
-NumPy keeps the raw streams of its bit generators for ever, its distributions not. Each array has a stream of its
-own, seeded by the SHA-256 of seed and name, so that order does not matter.
+NumPy keeps the raw streams of its bit generators for ever, its distributions not. Each array has a stream
+of its own, seeded by the SHA-256 of seed and name, so that order does not matter.
 
     u = 2 * (raw >> 11) / 2**53 - 1, in [-1, 1)
     kernels: u * sqrt(6 / fan_in), which keeps the size of what passes a ReLU
@@ -16,19 +16,19 @@ import numpy as np
 __all__ = ["picture", "uniform", "weights"]
 
 
-def uniform(shape: tuple, *, seed: int, name: str) -> np.ndarray:
+def uniform(shape: tuple, *, seed: str, name: str) -> np.ndarray:
     """Numbers in [-1, 1), float64."""
     start = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
     raw = np.random.PCG64(start).random_raw(int(np.prod(shape, dtype=np.int64)))
     return ((raw >> np.uint64(11)) * 2.0**-52 - 1.0).reshape(shape)
 
 
-def weights(shapes: dict, *, seed: int) -> dict:
+def weights(shapes: dict, *, seed: str) -> dict:
     """Draw a network's variables, float32, by the names that TensorFlow gives them."""
     return {name: _drawn(name, tuple(shape), seed) for name, shape in shapes.items()}
 
 
-def picture(height: int, width: int, *, seed: int) -> np.ndarray:
+def picture(height: int, width: int, *, seed: str) -> np.ndarray:
     """Draw a picture [height, width, 3] of 0..255: coarse patches with fine grain, as real ones have."""
     coarse = uniform((height // 16 + 1, width // 16 + 1, 3), seed=seed, name="coarse")
     patches = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
@@ -36,7 +36,7 @@ def picture(height: int, width: int, *, seed: int) -> np.ndarray:
     return np.clip(128 + 90 * patches + 30 * fine, 0, 255).astype(np.uint8)
 
 
-def _drawn(name: str, shape: tuple, seed: int) -> np.ndarray:
+def _drawn(name: str, shape: tuple, seed: str) -> np.ndarray:
     drawn = uniform(shape, seed=seed, name=name)
     last = name.rpartition("/")[2]
     if last == "gamma":

@@ -1,16 +1,18 @@
+# ruff: noqa: E402 (the path comes before the imports)
 """Prove that the ports of the paper's networks compute what their originals compute: one row a model.
 
-    python studies/ports/prove.py [MODEL ...] [--again] [--golden]
+    python studies/ports/prove.py [MODEL ...] [--again]
 
-For every model of the zoos `taskonomy` and `slim`: random weights and random batch norm statistics go into the
-reference network (`reference.py`, TensorFlow in an environment of its own under `.cache/ports`, made here
-if it is not there), which writes them as the kind of checkpoint that the model was published as. Our reader reads
-it, our network runs, and both are compared. Taskonomy's PyTorch conversion is compared too, through a
-file of its own format. Rows that are there are kept unless `--again`. `--golden` writes the small numbers
-that the test suite compares with instead (`tests/zoo/ports/golden.json`).
+For every model of the zoos `taskonomy` and `slim`: random weights and random batch norm statistics go into
+the reference network (`reference.py`, TensorFlow in an environment of its own under `.cache/ports`, made
+here if it is not there), which writes them as the kind of checkpoint that the model was published as. Our
+reader reads it, our network runs, and both are compared. Taskonomy's PyTorch conversion is compared too,
+through a file of its own format. Rows that are there are kept unless `--again`.
 
-Differences are L2 norm of the difference / L2 norm of the reference. Rows go to `results.json` beside this
-file, the table to `docs/ports-table.md`.
+Differences are L2 norm of the difference / L2 norm of the reference: of end points and target in float32 at
+the model's own input size, of the target and of the gradient of its sum in float64 at a small input of odd
+and even sides. Rows go to `results.json` beside this file, the table to `docs/ports-table.md`, and some of
+the float64 numbers to `tests/zoo/ports/golden.json`, which the test suite compares with.
 """
 
 import argparse
@@ -26,35 +28,26 @@ import numpy as np
 import torch
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(REPOSITORY))  # for `studies.ports`, wherever this is called from
+
+from studies.ports.drawn import picture, uniform
 
 import modelatlas as ma
 from modelatlas.zoo import ModelSpec, card, source_for
 from modelatlas.zoo.checkpoints import open_checkpoint, unused_of
-from studies.ports.drawn import picture, uniform
 
 HERE = Path(__file__).parent
 CACHE = REPOSITORY / ".cache" / "ports"
 RESULTS = HERE / "results.json"
 GOLDEN = REPOSITORY / "tests" / "zoo" / "ports" / "golden.json"
-SEED = 7
 PICKS = 48  # numbers of a target and of a gradient that a golden entry keeps
+VECTOR_TASKS = ("room_layout", "vanishing_point", "class_1000", "class_places")
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
-SMALL = {  # model of the test suite -> height, width: odd and even, so that every padding is met
-    "slim:inception_v3": (107, 96),
-    "slim:inception_resnet_v2": (107, 96),
-    "slim:vgg_16": (224, 224),
-    "slim:vgg_19": (224, 224),
-    "slim:resnet_v1_50": (65, 96),
-    "slim:resnet_v1_101": (65, 96),
-    "slim:resnet_v1_152": (65, 96),
-    "slim:mobilenet_v1_100_224": (65, 96),
-    "slim:mobilenet_v1_050_160": (65, 96),
-    "slim:mobilenet_v1_025_128": (65, 96),
-    "taskonomy:rgb2depth": (65, 96),
-    "taskonomy:colorization": (65, 96),
-    "taskonomy:room_layout": (65, 96),
-}
+SMALL = {"inception": (107, 96), "vgg": (224, 224)}  # height, width by family
+SMALL_OF_OTHERS = (65, 96)
+TESTED = (  # of Taskonomy one a graph; the rest differ in weights alone
+    "taskonomy:rgb2depth", "taskonomy:colorization", "taskonomy:room_layout",
+)  # fmt: skip
 # end points of TF-Slim whose names are not those of our modules
 STAGES = {
     "inception_resnet_v2": {
@@ -95,26 +88,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--again", action="store_true", help="measure rows that are there, too")
-    parser.add_argument("--golden", action="store_true", help="write the test suite's small numbers")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.golden:
-        entries = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
-        for model in options.models or SMALL:
-            if options.again or model not in entries:
-                entries[model] = golden(model)
-                GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-                GOLDEN.write_text(json.dumps(entries, indent=None, separators=(",", ":")) + "\n")
-                print(model, flush=True)
-        return
     rows = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    for model in options.models or names():
-        if options.again or model not in rows:
-            rows[model] = asdict(measure(model))
-            RESULTS.write_text(
-                json.dumps({name: rows[name] for name in names() if name in rows}, indent=1) + "\n"
-            )
-            print(json.dumps(rows[model]), flush=True)
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+    wanted = [model for model in options.models or names() if options.again or model not in rows]
+    for group in graphs(wanted):
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            reference(group, Path(folder))
+            for number, model in enumerate(group):
+                row, numbers = measure(model, Path(folder) / str(number))
+                rows[model] = asdict(row)
+                if model in TESTED or model.startswith("slim:"):
+                    golden[model] = numbers
+                write(rows, golden)
+                print(json.dumps(rows[model]), flush=True)
+
+
+def graphs(models: list[str]) -> list[list[str]]:
+    """Group models of one graph, at most five: Taskonomy's by input channels and scope."""
+    groups: dict = {}
+    for model in models:
+        task = model.partition(":")[2]
+        same = model
+        if model.startswith("taskonomy:"):
+            same = (card(model).input.channels, task in VECTOR_TASKS)
+        groups.setdefault(same, []).append(model)
+    return [group[at : at + 5] for group in groups.values() for at in range(0, len(group), 5)]
+
+
+def write(rows: dict, golden: dict) -> None:
+    """Write what is known so far, in the order of the table."""
+    ordered = {name: rows[name] for name in names() if name in rows}
+    RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
+    GOLDEN.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f'"{name}":{json.dumps(golden[name], separators=(",", ":"))}' for name in sorted(golden)]
+    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     (REPOSITORY / "docs" / "ports-table.md").write_text(table(rows))
 
 
@@ -127,20 +136,19 @@ def names() -> list[str]:
     ]
 
 
-def measure(model: str) -> Row:
-    """Run reference and port."""
+def measure(model: str, folder: Path) -> tuple[Row, dict]:
+    """Run the port on what the reference left in a folder."""
     known, port, network = ported(model)
-    images = known.input.tensor(picture(known.input.height, known.input.width, seed=SEED))[None]
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        reference(model, images, Path(folder))
-        checkpoint = open_checkpoint(Path(folder) / "model.ckpt")
-        filling = port.load(checkpoint, network, model=model)
-        stages = dict(np.load(Path(folder) / "stages.npz"))
-        double = dict(np.load(Path(folder) / "double.npz"))
-    target, compared = compare_single(network, known, model, images, stages)
-    target_double, gradient = compare_double(network, known.layer, images, double)
-    network.float()
-    return Row(
+    checkpoint = open_checkpoint(folder / "model.ckpt")
+    filling = port.load(checkpoint, network, model=model)
+    images, small = inputs(model)
+    target, compared = compare_single(network, known, model, images, dict(np.load(folder / "stages.npz")))
+    maps = alive(network, images if model.startswith("slim:") else small, known.layer)
+    double = dict(np.load(folder / "double.npz"))
+    target_double, gradient = compare_double(network, known.layer, small, double)
+    for path in checkpoint.files:
+        path.unlink()
+    row = Row(
         model=model,
         reference="tf_slim 1.1.0, networks of tensorflow/models (Slim), TensorFlow 2.15.1",
         format=checkpoint.format,
@@ -149,13 +157,24 @@ def measure(model: str) -> Row:
         target=target,
         target_double=target_double,
         gradient_double=gradient,
-        conversion=conversion(model, known, images) if model.startswith("taskonomy:") else None,
+        conversion=conversion(model, known, small) if model.startswith("taskonomy:") else None,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         stated=known.parameters,
         layer_shape=list(known.layer_shape),
         unused=unused_of(filling),
-        alive=alive(network, images, known.layer),
+        alive=maps,
     )
+    return row, {"height": small.shape[2], "width": small.shape[3]} | {
+        name: reduced(array) for name, array in double.items()
+    }
+
+
+def inputs(model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the input [1, C, H, W] of a model at its own size, and its top left corner at the small one."""
+    preprocess = card(model).input
+    images = preprocess.tensor(picture(preprocess.height, preprocess.width, seed=model))[None]
+    height, width = next((size for family, size in SMALL.items() if family in model), SMALL_OF_OTHERS)
+    return images, images[:, :, :height, :width]
 
 
 def ported(model: str):
@@ -165,13 +184,16 @@ def ported(model: str):
     return card(model), port, port.build().eval()
 
 
-def reference(model: str, images: np.ndarray, folder: Path, *options: str) -> None:
+def reference(models: list[str], folder: Path) -> None:
     """Run the reference in its environment, which is made at the first call."""
-    np.save(folder / "input.npy", images.transpose(0, 2, 3, 1))
-    command = [environment(), str(HERE / "reference.py"), model, str(folder), *options]
+    for number, model in enumerate(models):
+        (folder / str(number)).mkdir()
+        for name, images in zip(("input", "small"), inputs(model), strict=True):
+            np.save(folder / str(number) / f"{name}.npy", images.transpose(0, 2, 3, 1))
+    command = [environment(), str(HERE / "reference.py"), str(folder), *models]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{model}: the reference failed:\n{done.stderr[-3000:]}")
+        sys.exit(f"{' '.join(models)}: the reference failed:\n{done.stderr[-3000:]}")
 
 
 def environment() -> str:
@@ -209,7 +231,7 @@ def compare_double(network, layer: str, images: np.ndarray, double: dict) -> tup
 
 
 def record(network, layers: list[str], images: torch.Tensor) -> dict:
-    """Outputs of modules, and of the network by the empty name."""
+    """Collect the outputs of modules, and of the network by the empty name."""
     outputs = {}
     hooks = [
         network.get_submodule(name).register_forward_hook(
@@ -231,23 +253,19 @@ def module_of(stage: str, model: str, network) -> str | None:
         if family in model and last in renamed and "unit_" not in stage:
             return renamed[last]
     if "vgg" in model and last.startswith("conv"):
-        convolutions = [
-            name for name, part in network.features.named_children() if isinstance(part, torch.nn.Conv2d)
-        ]
-        order = sorted(last for last in vgg_convolutions(network))
-        return f"features.{int(convolutions[order.index(last)]) + 1}"  # its ReLU
+        return vgg_convolutions(network).get(last)
     return last if len(parts) == 1 and last in dict(network.named_modules()) else None
 
 
-def vgg_convolutions(network) -> list[str]:
-    """Names of VGG's convolutions in TF-Slim, in their order."""
-    found, block, member = [], 1, 0
-    for part in network.features:
+def vgg_convolutions(network) -> dict[str, str]:
+    """Tell the module (a ReLU) of every convolution of VGG, by its name in TF-Slim."""
+    found, block, member = {}, 1, 0
+    for number, part in enumerate(network.features):
         if isinstance(part, torch.nn.MaxPool2d):
             block, member = block + 1, 0
         elif isinstance(part, torch.nn.Conv2d):
             member += 1
-            found.append(f"conv{block}_{member}")
+            found[f"conv{block}_{member}"] = f"features.{number + 1}"
     return found
 
 
@@ -262,7 +280,7 @@ def difference(ours: torch.Tensor, theirs: np.ndarray) -> float:
 
 
 def conversion(model: str, known, images: np.ndarray) -> float:
-    """Difference from the PyTorch conversion's own class, which is given our names' weights in its file format."""
+    """Compare with the PyTorch conversion's own class, through a file of its format."""
     place = CACHE / "visualpriors" / "visualpriors" / "taskonomy_network.py"
     found = spec_from_file_location("taskonomy_network", place)
     module = module_from_spec(found)
@@ -272,7 +290,7 @@ def conversion(model: str, known, images: np.ndarray) -> float:
         theirs.conv1 = torch.nn.Conv2d(1, 64, 7, 2, bias=False)
     state = {}
     for name, tensor in theirs.state_dict().items():
-        drawn = torch.from_numpy(uniform(tuple(tensor.shape), seed=SEED, name=name)).float()
+        drawn = torch.from_numpy(uniform(tuple(tensor.shape), seed=model, name=name)).float()
         if name.endswith("num_batches_tracked"):
             state[name] = tensor
         elif tensor.ndim == 4:
@@ -296,24 +314,11 @@ def alive(network, images: np.ndarray, layer: str) -> dict[str, float]:
     return norms
 
 
-def golden(model: str) -> dict:
-    """Target and gradient of the reference in float64, at a small input: some of the numbers, and their norms."""
-    known = card(model)
-    height, width = SMALL[model]
-    images = known.input.tensor(picture(known.input.height, known.input.width, seed=SEED))
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        reference(model, images[None, :, :height, :width], Path(folder), "--small")
-        double = dict(np.load(Path(folder) / "double.npz"))
-    entry = {"height": height, "width": width, "seed": SEED}
-    for name, array in double.items():
-        turned = array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
-        at = np.linspace(0, turned.size - 1, PICKS).astype(int)
-        entry[name] = {
-            "shape": list(turned.shape[1:]),
-            "norm": float(np.linalg.norm(turned)),
-            "picked": turned.ravel()[at].tolist(),
-        }
-    return entry
+def reduced(array: np.ndarray) -> dict:
+    """Reduce a float64 array to its norm and some of its numbers, evenly picked, channels before rows."""
+    turned = array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+    at = np.linspace(0, turned.size - 1, PICKS).astype(int)
+    return {"norm": float(np.linalg.norm(turned)), "picked": turned.ravel()[at].tolist()}
 
 
 def table(rows: dict) -> str:
@@ -332,7 +337,7 @@ def table(rows: dict) -> str:
                 f"{row['gradient_double']:.1e} | "
                 f"{'' if row['conversion'] is None else format(row['conversion'], '.1e')} | "
                 f"{row['parameters']:,} | {' x '.join(map(str, row['layer_shape']))} | "
-                f"{len(row['alive'])} | {', '.join(f'{kind} {count}' for kind, count in row['unused'].items())} |"
+                f"{len(row['alive'])} | {sum(row['unused'].values())} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -1,12 +1,14 @@
+# ruff: noqa: E402 (what is patched comes before the imports)
 """Run one reference network in TensorFlow; called by prove.py, in the reference environment.
 
-    python reference.py MODEL FOLDER [--small]
+    python reference.py FOLDER MODEL ...
 
-TF-Slim's own networks with drawn weights: written as the kind of checkpoint that the model was published as, and
-run in float32 (every end point) and float64 (target, and the gradient of its sum with respect to the input).
-`input.npy` in the folder is [1, height, width, channels]; written are the checkpoint, `stages.npz` and
-`double.npz`. Taskonomy's encoder is TF-Slim's own ResNet generator with Taskonomy's blocks. `--small` (another
-input size): float64 alone.
+TF-Slim's own networks with drawn weights: written as the kind of checkpoint that the model was published
+as, and run in float32 (every end point) and, at a small input, in float64 (target, and the gradient of its
+sum with respect to the input). In FOLDER, number n of the models has a folder n with `input.npy` and
+`small.npy`, [1, height, width, channels]; written there are `model.ckpt`, `stages.npz` and `double.npz`.
+Models of one call have one graph, with weights of their own. Taskonomy's encoder is TF-Slim's ResNet
+generator with Taskonomy's blocks.
 
 Three things are patched in TensorFlow 2.15.1, where tf_slim 1.1.0 expects older ones: modules that moved, and
 the class of tensors. None computes anything.
@@ -44,7 +46,6 @@ import tf_slim as slim
 from drawn import weights
 from nets import inception_resnet_v2, inception_utils, inception_v3, mobilenet_v1, resnet_v1, vgg
 
-SEED = 7
 VECTOR_TASKS = ("room_layout", "vanishing_point", "class_1000", "class_places")
 
 
@@ -98,13 +99,13 @@ def taskonomy(task: str, images):
         block("block3", base_depth=256, num_units=6, stride=1),
         block("block4", base_depth=512, num_units=3, stride=1),
     ]
-    with tf.variable_scope("feedforward" if task in VECTOR_TASKS else "", reuse=tf.AUTO_REUSE):
-        with slim.arg_scope(resnet_v1.resnet_arg_scope(batch_norm_decay=0.9)):
-            net, ends = resnet_v1.resnet_v1(
-                images, blocks, num_classes=None, is_training=False, global_pool=False, scope="encoder"
-            )
-            with slim.arg_scope([slim.batch_norm], is_training=False):
-                code = slim.conv2d(net, 8, [3, 3], scope="compress1")
+    scope = "feedforward" if task in VECTOR_TASKS else ""
+    with tf.variable_scope(scope), slim.arg_scope(resnet_v1.resnet_arg_scope(batch_norm_decay=0.9)):
+        net, ends = resnet_v1.resnet_v1(
+            images, blocks, num_classes=None, is_training=False, global_pool=False, scope="encoder"
+        )
+        with slim.arg_scope([slim.batch_norm], is_training=False):
+            code = slim.conv2d(net, 8, [3, 3], scope="compress1")
     return code, ends | {"compress1": code}
 
 
@@ -121,43 +122,63 @@ def leftovers(model: str) -> None:
         tf.get_variable(f"{name}/mean_rgb", (3,))
 
 
-def assigned(session) -> None:
-    """Give every variable of the network its drawn value; what is left over keeps its initial one."""
-    session.run(tf.global_variables_initializer())
-    shapes = {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
-    drawn = weights(shapes, seed=SEED)
-    for variable in tf.model_variables():
-        variable.load(drawn[variable.op.name], session)
+class Assignment:
+    """Gives every variable of a graph's network its drawn value; what is left over keeps its initial one."""
+
+    def __init__(self, session) -> None:
+        self.session = session
+        self.variables = tf.model_variables()
+        self.values = [tf.placeholder(variable.dtype.base_dtype) for variable in self.variables]
+        self.assign = [
+            tf.assign(variable, value) for variable, value in zip(self.variables, self.values, strict=True)
+        ]
+        session.run(tf.global_variables_initializer())
+
+    def draw(self, model: str) -> None:
+        """Draw the weights of a model, one variable at a time."""
+        for variable, value, assign in zip(self.variables, self.values, self.assign, strict=True):
+            name = variable.op.name
+            drawn = weights({name: variable.shape.as_list()}, seed=model)[name]
+            self.session.run(assign.op, {value: drawn})
 
 
-def single(model: str, images: np.ndarray, folder: Path) -> None:
+def single(models: list, folders: list) -> None:
     """Run in float32, and save."""
+    images = np.load(folders[0] / "input.npy")
+    model = models[0]
     with tf.Graph().as_default(), tf.Session() as session:
         placeholder = tf.placeholder(tf.float32, images.shape)
         target, ends = build(model, placeholder, whole=True)
         leftovers(model)
-        assigned(session)
+        assignment = Assignment(session)
         version = tf.train.SaverDef.V2
         if model.startswith("slim:") and "mobilenet" not in model:
             version = tf.train.SaverDef.V1
         saver = tf.train.Saver(tf.global_variables(), write_version=version)
-        saver.save(session, str(folder / "model.ckpt"), write_meta_graph=False, write_state=False)
         asked = {name: end for name, end in ends.items() if isinstance(end, tf.Tensor)}
-        stages, value = session.run([asked, target], {placeholder: images})
-    plain = {name.replace("/", "|"): array for name, array in stages.items()}
-    np.savez(folder / "stages.npz", TARGET=value, **plain)
+        for name, folder in zip(models, folders, strict=True):
+            assignment.draw(name)
+            saver.save(session, str(folder / "model.ckpt"), write_meta_graph=False, write_state=False)
+            images = np.load(folder / "input.npy")
+            stages, value = session.run([asked, target], {placeholder: images})
+            plain = {stage.replace("/", "|"): array for stage, array in stages.items()}
+            np.savez(folder / "stages.npz", TARGET=value, **plain)
 
 
-def double(model: str, images: np.ndarray, folder: Path) -> None:
+def double(models: list, folders: list) -> None:
     """Run in float64, where TensorFlow's fused batch norm does not exist."""
+    shape = np.load(folders[0] / "small.npy").shape
     with tf.Graph().as_default(), tf.Session() as session:
-        placeholder = tf.placeholder(tf.float64, images.shape)
+        placeholder = tf.placeholder(tf.float64, shape)
         with plain_batch_norm():
-            target, _ = build(model, placeholder, whole=False)
+            target, _ = build(models[0], placeholder, whole=False)
         gradient = tf.gradients(tf.reduce_sum(target), placeholder)[0]
-        assigned(session)
-        values = session.run([target, gradient], {placeholder: images})
-    np.savez(folder / "double.npz", target=values[0], gradient=values[1])
+        assignment = Assignment(session)
+        for name, folder in zip(models, folders, strict=True):
+            assignment.draw(name)
+            images = np.load(folder / "small.npy")
+            values = session.run([target, gradient], {placeholder: images})
+            np.savez(folder / "double.npz", target=values[0], gradient=values[1])
 
 
 @contextlib.contextmanager
@@ -180,11 +201,10 @@ def plain_batch_norm():
 def main() -> None:
     """Run what the command line names."""
     tf.disable_v2_behavior()
-    model, folder = sys.argv[1], Path(sys.argv[2])
-    images = np.load(folder / "input.npy")
-    if "--small" not in sys.argv:
-        single(model, images.astype(np.float32), folder)
-    double(model, images.astype(np.float64), folder)
+    models = sys.argv[2:]
+    folders = [Path(sys.argv[1]) / str(number) for number in range(len(models))]
+    single(models, folders)
+    double(models, folders)
 
 
 main()

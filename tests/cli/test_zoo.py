@@ -1,6 +1,7 @@
 """`modelatlas zoo`: what a user sees, and the object that scripts rely on."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,96 @@ def test_fetch_takes_a_file_and_names_the_place(capsys, tmp_path, monkeypatch):
     assert Path(path).is_file()
     assert run(["zoo", "fetch", "hed", "--from", str(tmp_path / "w.safetensors")]) == 1
     assert "cannot be read as an archive" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_checkpoint(tmp_path, monkeypatch) -> Path:
+    """The smallest of the paper's networks, untrained, as a torch checkpoint; and an empty cache."""
+    import torch
+
+    from modelatlas.zoo import load
+
+    monkeypatch.setenv("MODELATLAS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "small.pth"
+    torch.save(load("slim:mobilenet_v1_025_128?random=0").module.state_dict(), path)
+    return path
+
+
+def test_convert_writes_safetensors_and_a_card_that_load_again(capsys, small_checkpoint, tmp_path):
+    from modelatlas.zoo import load
+
+    out = tmp_path / "made" / "small.safetensors"
+    words = [
+        "zoo",
+        "convert",
+        "slim:mobilenet_v1_025_128",
+        "--from",
+        str(small_checkpoint),
+        "--out",
+        str(out),
+    ]
+    assert run(words) == 0
+    printed, told = capsys.readouterr()
+    assert printed.split() == [str(out), str(out.with_suffix(".json"))]
+    assert "num_batches_tracked" in told  # counters that nobody reads, left over
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert set(CONTRACT.split()) <= set(card)
+    assert card["weights"][0]["bytes"] == out.stat().st_size
+    assert set(card["made_from"]) == {"small.pth"}
+    again = load(f"slim:mobilenet_v1_025_128?weights={out}")
+    assert again.weights_digest == card["weights_digest"]
+    assert run(words) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert run([*words[:-1], str(tmp_path / "small.pt")]) == 2
+    assert "name it so, as in model.safetensors" in capsys.readouterr().err
+
+
+def test_convert_works_for_any_source(capsys, tmp_path):
+    out = tmp_path / "tiny.safetensors"
+    assert run(["zoo", "convert", "timm:test_resnet?random=0", "--out", str(out)]) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["trained"] is False
+
+
+def test_verify_tells_right_from_wrong(capsys, small_checkpoint, tmp_path, monkeypatch):
+    """A file that changed in the cache is not used; there is no network to fetch it again."""
+    name = "slim:mobilenet_v1_025_128"
+    assert run(["zoo", "fetch", name, "--from", str(small_checkpoint)]) == 0
+    capsys.readouterr()
+    assert run(["zoo", "verify", name]) == 0
+    assert capsys.readouterr().out == f"{name}\tright\n"
+    (kept,) = (tmp_path / "cache" / "weights").rglob("small.pth")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    monkeypatch.setattr(socket, "getaddrinfo", _refuse)
+    monkeypatch.setattr(socket.socket, "connect", _refuse)
+    (row,) = json.loads(_of_a_failure(capsys, ["zoo", "verify", name, "--json"], 1))
+    assert row["weights_digest"] is None
+    assert "could not be fetched" in row["problems"][0]
+
+
+def test_verify_finds_a_card_that_is_not_true(capsys, small_checkpoint):
+    """Its counts are another network's."""
+    from dataclasses import replace
+
+    from modelatlas.zoo import ModelSpec, source_for, verify
+
+    ports = source_for(ModelSpec.parse("slim:x")).ports
+    kept = ports["mobilenet_v1_025_128"]
+    wrong = replace(kept.card, layer_shape=(7,), parameters=5)
+    ports["mobilenet_v1_025_128"] = replace(kept, card=wrong)
+    try:
+        found = verify(f"slim:mobilenet_v1_025_128?weights={small_checkpoint}")
+    finally:
+        ports["mobilenet_v1_025_128"] = kept
+    assert found.problems == (
+        "it has 470,329 parameters, its card says 5",
+        "AvgPool_1a gives (256,), its card says (7,)",
+    )
+
+
+def _refuse(*_, **__):
+    raise ConnectionRefusedError("no network in this test")
+
+
+def _of_a_failure(capsys, words, status):
+    assert run(words) == status
+    return capsys.readouterr().out

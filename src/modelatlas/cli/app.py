@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from modelatlas import __version__
-from modelatlas.cli import cache, probe, render, zoo
+from modelatlas.cli import cache, probe, render, zoo_weights
 from modelatlas.cli.chart import chart
 from modelatlas.cli.command import command, group
 from modelatlas.cli.compare import compare
@@ -48,7 +48,7 @@ command(app, example="modelatlas evaluate --in my-atlas --reference measured.csv
 command(app, example="modelatlas compare my-atlas other-atlas --json")(compare)
 command(app, example="modelatlas maps my-atlas --model xfeat --image 0 --out maps.png")(maps)
 command(app, example="modelatlas report my-atlas")(report)
-app.add_typer(zoo.app, name="zoo")
+app.add_typer(zoo_weights.app, name="zoo")
 app.add_typer(probe.app, name="probe")
 command(app, example="modelatlas cache --prune")(cache.cache)
 command(app, example="modelatlas doctor")(doctor)

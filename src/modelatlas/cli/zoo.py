@@ -1,17 +1,8 @@
-"""`modelatlas zoo`: what models there are, where their weights come from, their possible target layers."""
+"""`modelatlas zoo list`, `show`, `layers`: the models there are, their cards, possible target layers."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, command, group
@@ -21,14 +12,14 @@ if TYPE_CHECKING:
 
     from modelatlas.zoo import Preprocess
 
-__all__ = ["app", "fetch", "layers", "list_models", "show"]
+__all__ = ["TrustCode", "app", "layers", "list_models", "show"]
 
 app = group("Models: what there is, where weights come from, licence, checksum, possible target layers.")
 
 _Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="A model spec, or a model's name in a built-in zoo.")
 ]
-_TrustCode = Annotated[bool, typer.Option("--trust-code", help="Allow python: specs to run their code.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Allow python: specs to run their code.")]
 
 
 def list_models(
@@ -54,7 +45,7 @@ def list_models(
     render.note("sources: " + "; ".join(source.summary for _, source in sorted(sources().items())))
 
 
-def show(spec: _Spec, as_json: AsJson = False, trust_code: _TrustCode = False) -> None:
+def show(spec: _Spec, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
     """Show a model's card: task, licence, input, target layer, weights."""
     from modelatlas.zoo import find_model
 
@@ -67,7 +58,7 @@ def show(spec: _Spec, as_json: AsJson = False, trust_code: _TrustCode = False) -
     render.table(("", entry.name), rows)
 
 
-def layers(spec: _Spec, as_json: AsJson = False, trust_code: _TrustCode = False) -> None:
+def layers(spec: _Spec, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
     """List a model's layers with their shapes; `layer=NAME` in a spec chooses one."""
     from modelatlas.attribution import candidate_layers
     from modelatlas.zoo import architecture, find_model
@@ -97,45 +88,6 @@ def layers(spec: _Spec, as_json: AsJson = False, trust_code: _TrustCode = False)
         ],
         title=f"Layers of {entry.name}; * is the target layer",
     )
-
-
-def fetch(
-    zoo: Annotated[str, typer.Argument(metavar="NAME|ZOO", help="A model, a spec, or a zoo.")],
-    file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Archive or weights file, got by hand.")
-    ] = None,
-) -> None:
-    """Fetch weights into the cache before they are needed."""
-    from modelatlas.errors import InputError
-    from modelatlas.zoo import builtin_zoos, fetch_weights, find_model, read_zoo
-
-    if zoo in builtin_zoos() or zoo.endswith(".toml") or "," in zoo:
-        entries = read_zoo(zoo).entries
-    else:
-        entries = (find_model(zoo),)
-    if file is not None and len(entries) != 1:
-        raise InputError(
-            f"--from names the file of one model, and {zoo} has {len(entries)}; fetch them one by one"
-        )
-    for number, entry in enumerate(entries, start=1):
-        render.note(f"{number} of {len(entries)}: {entry.name}")
-        with _transfer_bar() as bar:
-            task = bar.add_task(entry.name, total=None)
-            paths = fetch_weights(
-                entry.spec,
-                file=file,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),  # noqa: B023
-            )
-        for path in paths:
-            typer.echo(f"{entry.name}\t{path}")
-
-
-def _transfer_bar() -> Progress:
-    """Make a bar with size, rate and time left; nothing off a terminal or under `--quiet`."""
-    console = render.console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    hidden = render.is_quiet() or not console.is_terminal
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
 
 
 def _list_names(prefix: str, *, as_json: bool) -> None:
@@ -207,4 +159,3 @@ def _in_words(value: Any) -> str | None:
 command(app, name="list", example="modelatlas zoo list timm:")(list_models)
 command(app, example="modelatlas zoo show package:hed --json")(show)
 command(app, example="modelatlas zoo layers 'timm:resnet18'")(layers)
-command(app, example="modelatlas zoo fetch demo")(fetch)

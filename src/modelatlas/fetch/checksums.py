@@ -12,7 +12,7 @@ from modelatlas._ids import file_digest, fingerprint
 from modelatlas.errors import FetchError
 from modelatlas.fetch.cache import cache_folder
 
-__all__ = ["recorded", "verify"]
+__all__ = ["forget", "recorded", "verify"]
 
 
 def recorded(url: str) -> str | None:
@@ -39,6 +39,11 @@ def verify(url: str, file: Path, *, sha256: str | None) -> None:
             f"{url}: SHA-256 is {digest}, not {expected.lower()} as {whose}: the file has changed at its "
             "origin or was damaged on the way; it was removed. Run again; if it stays so, it needs a new card"
         )
+
+
+def forget(url: str) -> None:
+    """Drop the recorded checksum of an address whose file turned out to be useless."""
+    _record(url).unlink(missing_ok=True)
 
 
 def _record(url: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, get_args
 
 from modelatlas.errors import InputError
-from modelatlas.zoo.preprocess import ChannelOrder, Preprocess
+from modelatlas.zoo.preprocess import ONE_CHANNEL, ChannelOrder, Preprocess
 from modelatlas.zoo.spec import ModelSpec
 
 __all__ = ["INPUT_OPTIONS", "with_input_options"]
@@ -32,7 +32,7 @@ def with_input_options(known: Preprocess, spec: ModelSpec) -> Preprocess:
         changes |= dict(zip(("height", "width"), _size(options["size"], spec), strict=True))
     if "order" in options:
         changes["channel_order"] = _order(options["order"], spec)
-    channels = 1 if changes.get("channel_order", known.channel_order) == "L" else 3
+    channels = 1 if changes.get("channel_order", known.channel_order) in ONE_CHANNEL else 3
     for key in ("mean", "std"):
         if key in options:
             given = _numbers(key, options[key], spec, counts=(1, channels))

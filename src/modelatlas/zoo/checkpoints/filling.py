@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from modelatlas.errors import ModelError
 from modelatlas.zoo.checkpoints.checkpoint import Checkpoint
 
-__all__ = ["Filled", "Layout", "NameTable", "Slot", "filled", "normed", "unused_of"]
+__all__ = ["Filled", "Layout", "NameTable", "Slot", "filled", "normed", "stored_shape", "unused_of"]
 
 Layout = Literal["as stored", "HWIO", "HWCM", "IO", "11IO"]
 _AXES: Final[dict[str, tuple[int, ...]]] = {
@@ -117,7 +117,7 @@ def filled(checkpoint: Checkpoint, module: nn.Module, names: NameTable, *, model
     misfits = [
         f"{name} is {_times(checkpoint.shape(name))} for {_times(shape)}"
         for name, shape in (
-            (wanted[ours], _stored(own[ours].shape, slot)) for ours, slot in names.slots.items()
+            (wanted[ours], stored_shape(own[ours].shape, slot)) for ours, slot in names.slots.items()
         )
         if name in checkpoint and checkpoint.shape(name) != shape
     ]
@@ -176,7 +176,7 @@ def _is_leftover(checkpoint: Checkpoint, name: str, names: NameTable) -> bool:
     )
 
 
-def _stored(shape: torch.Size, slot: Slot) -> tuple[int, ...]:
+def stored_shape(shape: torch.Size, slot: Slot) -> tuple[int, ...]:
     """Shape that a tensor of the network has in the checkpoint."""
     if slot.layout == "as stored":
         return tuple(shape)

@@ -17,8 +17,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from modelatlas._ids import file_digest
-from modelatlas.errors import CheckpointError, FetchError, ModelAtlasError
+from modelatlas.errors import CheckpointError, FetchError, ModelAtlasError, ModelError
 from modelatlas.fetch import Progress, archive_members, cache_folder, cache_lock, download, extract_members
+from modelatlas.fetch.checksums import forget
 from modelatlas.zoo.checkpoints import Checkpoint, open_checkpoint, shard_names
 from modelatlas.zoo.ports.port import Origin
 
@@ -78,14 +79,17 @@ def fetched(
             if (checkpoint := kept(known)) is not None:
                 return checkpoint
         beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+        transfer = _Transfer(origin, place.parent, progress)
         try:
-            opened = _gathered(origin, place.parent, beside, model=model, file=file, progress=progress)
-            check(opened)
+            opened = _gathered(transfer, beside, model=model, file=file)
+            _checked(opened, check, model=model, folder=beside)
             _write_receipt(beside, opened, origin=str(file) if file is not None else origin.url)
             shutil.rmtree(place, ignore_errors=True)
             os.replace(beside, place)  # noqa: PTH105
-            for name in _downloads(origin):
-                (place.parent / name).unlink(missing_ok=True)
+            transfer.clear()  # an archive is not needed any more
+        except (CheckpointError, ModelError):
+            transfer.clear(forgetting=True)
+            raise
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     checkpoint = kept(place)
@@ -93,22 +97,51 @@ def fetched(
     return checkpoint
 
 
-def _gathered(
-    origin: Origin, store: Path, folder: Path, *, model: str, file: Path | None, progress: Progress | None
-) -> Checkpoint:
+class _Transfer:
+    """Downloads of one checkpoint, into the folder above its own, where a part is found again."""
+
+    def __init__(self, origin: Origin, store: Path, progress: Progress | None) -> None:
+        self.origin = origin
+        self.store = store
+        self.progress = progress
+        self.urls: list[str] = []
+
+    def get(self, url: str) -> Path:
+        self.urls.append(url)
+        return download(
+            url,
+            self._place(url),
+            sha256=self.origin.sha256,
+            max_bytes=_LIMIT,
+            progress=self.progress,
+            allow_http=not self.origin.offers_https,
+        )
+
+    def clear(self, *, forgetting: bool = False) -> None:
+        """Remove what is still there; forget recorded checksums too, where the files turned out useless."""
+        for url in self.urls:
+            self._place(url).unlink(missing_ok=True)
+            if forgetting:  # or a mended file would be refused for ever after
+                forget(url)
+
+    def _place(self, url: str) -> Path:
+        return self.store / PurePosixPath(urlsplit(url).path).name
+
+
+def _gathered(transfer: _Transfer, folder: Path, *, model: str, file: Path | None) -> Checkpoint:
     """Put the checkpoint's files into an empty folder, and open it."""
+    origin = transfer.origin
     try:
         if file is not None:
             return _from_hand(origin, file, folder)
         if origin.packing == "archive":
-            archive = _download(origin, origin.url, store, progress)
-            return _unpacked(origin, archive, folder)
+            return _unpacked(origin, transfer.get(origin.url), folder)
         if origin.packing == "file":
-            return open_checkpoint(_linked(_download(origin, origin.url, store, progress), folder))
-        index = _linked(_download(origin, f"{origin.url}.index", store, progress), folder)
+            return open_checkpoint(_moved(transfer.get(origin.url), folder))
+        index = _moved(transfer.get(f"{origin.url}.index"), folder)
         base = origin.url.rpartition("/")[0]
         for shard in _shards(index):
-            _linked(_download(origin, f"{base}/{shard}", store, progress), folder)
+            _moved(transfer.get(f"{base}/{shard}"), folder)
         return open_checkpoint(index)
     except FetchError as error:
         raise FetchError(
@@ -116,23 +149,23 @@ def _gathered(
             "?weights=FILE, or chart it untrained with ?random=0"
         ) from error
     except CheckpointError as error:
-        raise CheckpointError(error.path, f"not taken as the weights of {model}: {error.reason}") from error
+        raise _refused(error, model, folder) from error
 
 
-def _download(origin: Origin, url: str, store: Path, progress: Progress | None) -> Path:
-    return download(
-        url,
-        store / PurePosixPath(urlsplit(url).path).name,
-        sha256=origin.sha256,
-        max_bytes=_LIMIT,
-        progress=progress,
-        allow_http=not origin.offers_https,
-    )
+def _checked(opened: Checkpoint, check: Check, *, model: str, folder: Path) -> None:
+    try:
+        check(opened)
+    except CheckpointError as error:
+        raise _refused(error, model, folder) from error
+    except ModelError as error:
+        raise ModelError(model, error.reason.replace(f"{folder}{os.sep}", "")) from error
 
 
-def _downloads(origin: Origin) -> list[str]:
-    """Names of what was downloaded beside the folder: an archive is not needed any more once unpacked."""
-    return [PurePosixPath(urlsplit(origin.url).path).name] if origin.packing == "archive" else []
+def _refused(error: CheckpointError, model: str, folder: Path) -> CheckpointError:
+    """Tell a file by its name where it lay in the folder that is removed."""
+    inside = error.path.parent == folder
+    path = Path(error.path.name) if inside else error.path
+    return CheckpointError(path, f"not taken as the weights of {model}: {error.reason}")
 
 
 def _shards(index: Path) -> list[str]:
@@ -142,8 +175,7 @@ def _shards(index: Path) -> list[str]:
         raise CheckpointError(index, f"{error}") from error
 
 
-def _linked(file: Path, folder: Path) -> Path:
-    """Move a download into the folder."""
+def _moved(file: Path, folder: Path) -> Path:
     target = folder / file.name
     os.replace(file, target)  # noqa: PTH105
     return target

@@ -97,7 +97,7 @@ class Port:
 
 def _as_it_is(names: set[str]) -> NameTable:
     return NameTable(
-        slots={name: Slot(name) for name in names},
+        slots={name: Slot(name) for name in sorted(names)},
         anchor=min(names),
         unused=(r".*num_batches_tracked$",),
     )

@@ -36,21 +36,21 @@ class PortedSource:
 
     def card(self, spec: ModelSpec) -> ModelCard:
         """Take the card that ships with us; the origin that the spec chooses stands first."""
-        port, chosen = self._port(spec), self._origin(spec)
+        port, chosen = self.port(spec), self._origin(spec)
         others = [origin for origin in port.origins if origin is not chosen]
         files = tuple(origin.weight_file() for origin in (chosen, *others))
         return replace(port.card, name=spec.text, spec=spec.text, weights=files)
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
         """Make the network, fetching its files if they are not in the cache."""
-        network = self._port(spec).build()
+        network = self.port(spec).build()
         if pretrained:
             self.read_weights(spec, network, self.fetch(spec))
         return network
 
     def read_weights(self, spec: ModelSpec, network: nn.Module, file: Path) -> None:
         """Put an official checkpoint, or what `zoo convert` made of one, into the network."""
-        self._port(spec).load(open_checkpoint(file), network, model=spec.text)
+        self.port(spec).load(open_checkpoint(file), network, model=spec.text)
 
     def fetch(self, spec: ModelSpec, *, file: Path | None = None, progress: Progress | None = None) -> Path:
         """Have the official files in the cache, checked against the network.
@@ -62,7 +62,7 @@ class PortedSource:
         FetchError, CheckpointError, ModelError
             They cannot be had, are damaged, or another network's.
         """
-        port = self._port(spec)
+        port = self.port(spec)
 
         def check(checkpoint: Checkpoint) -> None:
             with torch.device("meta"):  # shapes alone: nothing is drawn, nothing filled
@@ -78,7 +78,14 @@ class PortedSource:
             progress=progress,
         )
 
-    def _port(self, spec: ModelSpec) -> Port:
+    def port(self, spec: ModelSpec) -> Port:
+        """Find a spec's port.
+
+        Raises
+        ------
+        InputError
+            No such network.
+        """
         if spec.name not in self.ports:
             close = get_close_matches(spec.name, self.ports, n=1)
             hint = (
@@ -88,7 +95,7 @@ class PortedSource:
         return self.ports[spec.name]
 
     def _origin(self, spec: ModelSpec) -> Origin:
-        origins = {origin.name: origin for origin in self._port(spec).origins}
+        origins = {origin.name: origin for origin in self.port(spec).origins}
         chosen = spec.options.get("origin", next(iter(origins)))
         if chosen not in origins:
             raise InputError(f"{spec.text}: origin={chosen} is not one of {', '.join(origins)}")
