@@ -3,12 +3,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-atlas
 
-.PHONY: help setup demo test test-all lint format bench docs clean
+.PHONY: help setup demo test test-all lint format bench bench-published architectures docs clean
 
 help:
 	@echo "make demo      chart real pretrained networks on real photographs, end with a report"
 	@echo "make test      run the tests          make test-all   the slow ones too"
 	@echo "make lint      ruff, types, imports   make bench      measure the engine"
+	@echo "make architectures   attribute every family, write docs/architectures.md"
 	@echo "make docs      the pages as a site in site/"
 
 $(VENV)/.demo: pyproject.toml constraints.txt tools/setup.sh
@@ -42,6 +43,13 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/bench_attribution.py
+
+bench-published: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_published.py
+	$(BIN)/python benchmarks/bench_published.py --precision bf16
+
+architectures: $(VENV)/.dev
+	$(BIN)/python benchmarks/architectures.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
