@@ -10,7 +10,7 @@ group = "semantic"
 
 import tomllib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,8 @@ def builtin_zoos() -> tuple[str, ...]:
 def read_zoo(zoo: str | Path) -> Zoo:
     """Read a zoo: a built-in zoo's name, a zoo file, or specs joined by commas.
 
+    Keys after a built-in zoo's name hold for all of its models (`merged?random=0`), which keep their names.
+
     Specs are parsed, their sources are not asked: a model that does not exist is found when it is loaded.
 
     Raises
@@ -73,9 +75,11 @@ def read_zoo(zoo: str | Path) -> Zoo:
     path = Path(text).expanduser()
     if path.suffix == ".toml" or path.is_file():
         return _read_file(path)
-    if text in builtin_zoos():
-        content = (files("modelatlas.zoo") / "zoos" / f"{text}.toml").read_text(encoding="utf-8")
-        return _from_toml(content, where=f"built-in zoo {text}", default_name=text, base=None)
+    name, mark, options = text.partition("?")
+    if name in builtin_zoos():
+        content = (files("modelatlas.zoo") / "zoos" / f"{name}.toml").read_text(encoding="utf-8")
+        zoo = _from_toml(content, where=f"built-in zoo {name}", default_name=name, base=None)
+        return replace(zoo, entries=tuple(_with(options, entry) for entry in zoo.entries)) if mark else zoo
     if ":" not in text:
         raise InputError(
             f"{text!r} is no built-in zoo ({', '.join(builtin_zoos())}), no zoo file that is there, no model "
@@ -84,6 +88,11 @@ def read_zoo(zoo: str | Path) -> Zoo:
     specs = [ModelSpec.parse(part.strip()) for part in text.split(",") if part.strip()]
     entries = tuple(ZooEntry(name=spec.text, spec=spec) for spec in specs)
     return _unique(Zoo(name="specs", entries=entries), where="the list of specs")
+
+
+def _with(options: str, entry: ZooEntry) -> ZooEntry:
+    joined = "&" if entry.spec.options else "?"
+    return replace(entry, spec=ModelSpec.parse(f"{entry.spec.text}{joined}{options}"))
 
 
 def find_model(text: str) -> ZooEntry:

@@ -62,6 +62,9 @@ def _parameters(network: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             for kind, value in zip(_WEIGHTS, weights, strict=False):
                 if isinstance(value, np.ndarray):
                     yield f"{layer['name']}/{kind}", value
+            # of a DagNN's batch norm; the root of the variance that is stored has it inside
+            if isinstance(block := layer.get("block"), dict) and "epsilon" in block:
+                yield f"{layer['name']}/epsilon", block["epsilon"]
 
 
 def _listed(value: Any) -> list[Any]:
