@@ -49,11 +49,13 @@ class SameMaxPool2d(nn.Module):
     """A max pool with SAME padding.
 
     torch pads both sides alike, and one more after where `ceil_mode` asks for a last, partial window: that is
-    the larger half.
+    the larger half. At stride 1 there is no partial window, so an even kernel is refused.
     """
 
     def __init__(self, kernel: int, *, stride: int) -> None:
         super().__init__()
+        if stride == 1 and kernel % 2 == 0:
+            raise ValueError(f"a max pool of kernel {kernel} and stride 1 cannot be padded so")
         self.kernel = kernel
         self.stride = stride
 
