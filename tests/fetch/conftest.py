@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from local_server import serving
 
 
 @dataclass
@@ -16,7 +17,7 @@ class Origin:
     `breaks` counts the answers that are still to break off after half of what they announced.
     """
 
-    url: str
+    url: str = ""
     content: bytes = b""
     status: int = 200
     content_type: str = "application/octet-stream"
@@ -27,12 +28,32 @@ class Origin:
     location: str | None = None
     ranges: list[str | None] = field(default_factory=list)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        pass  # a client that hangs up is part of the tests
+    def answer(self, request) -> None:
+        asked = request.headers.get("Range")
+        self.ranges.append(asked)
+        threading.Event().wait(self.delay)
+        start = 0
+        if asked and self.etag and request.headers.get("If-Range") == self.etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start > len(self.content) or (asked and start == len(self.content)):
+            request.send_error(416)
+            return
+        body = self.content[start:]
+        request.send_response(206 if start else self.status)
+        request.send_header("Content-Type", self.content_type)
+        if self.location:
+            request.send_header("Location", self.location)
+        if self.etag:
+            request.send_header("ETag", self.etag)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        if self.announces_length:
+            request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        if self.breaks > 0:
+            self.breaks -= 1
+            body = body[: len(body) // 2]
+        request.wfile.write(body)
 
 
 @pytest.fixture
@@ -44,45 +65,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def origin(cache: Path) -> Iterator[Origin]:
-    server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    state = Origin(url=f"http://127.0.0.1:{server.server_address[1]}/weights.bin")
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-        def do_GET(self):
-            asked = self.headers.get("Range")
-            state.ranges.append(asked)
-            threading.Event().wait(state.delay)
-            start = 0
-            if asked and state.etag and self.headers.get("If-Range") == state.etag:
-                start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start > len(state.content) or (asked and start == len(state.content)):
-                self.send_error(416)
-                return
-            body = state.content[start:]
-            self.send_response(206 if start else state.status)
-            self.send_header("Content-Type", state.content_type)
-            if state.location:
-                self.send_header("Location", state.location)
-            if state.etag:
-                self.send_header("ETag", state.etag)
-            if start:
-                self.send_header(
-                    "Content-Range", f"bytes {start}-{len(state.content) - 1}/{len(state.content)}"
-                )
-            if state.announces_length:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if state.breaks > 0:
-                state.breaks -= 1
-                body = body[: len(body) // 2]
-            self.wfile.write(body)
-
-    server.RequestHandlerClass = Handler
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
+    state = Origin()
+    with serving(state.answer) as address:
+        state.url = f"{address}/weights.bin"
+        yield state

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from local_server import serving
 
 
 @dataclass
@@ -68,39 +68,18 @@ def _sibling(name: str, content: bytes) -> dict:
 
 @contextmanager
 def running(hub: Hub) -> Iterator[Hub]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request):
+        path = unquote(urlsplit(request.path).path)
+        hub.asked.append(f"{request.command} {path}")
+        status, kind, content = hub.answer(path)
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(content)))
+        request.send_header("X-Repo-Commit", hub.commit)
+        request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(content)
 
-        def log_message(self, *args):
-            pass
-
-        def do_HEAD(self):
-            self.do_GET()
-
-        def do_GET(self):
-            path = unquote(urlsplit(self.path).path)
-            hub.asked.append(f"{self.command} {path}")
-            status, kind, content = hub.answer(path)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("X-Repo-Commit", hub.commit)
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request, client_address):
-            pass  # a client that hangs up is part of the tests
-
-    server = Server(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
+    with serving(answer) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
