@@ -96,7 +96,7 @@ def test_specs_joined_by_commas():
 
 
 def test_what_is_no_zoo_says_what_there_is():
-    with pytest.raises(InputError, match=r"'demp' is no built-in zoo \(demo, .*taskonomy"):
+    with pytest.raises(InputError, match=r"'demp' is no built-in zoo \(.*demo, .*taskonomy"):
         read_zoo("demp")
 
 
@@ -116,5 +116,5 @@ def test_every_built_in_zoo_has_cards_for_all_its_models():
 def test_a_model_is_found_by_spec_and_by_name():
     assert find_model("hed").spec.text == "package:hed"
     assert find_model("timm:resnet18").name == "timm:resnet18"
-    with pytest.raises(InputError, match=r"no model of a built-in zoo \(efficientnet-lite0, "):
+    with pytest.raises(InputError, match=r"no model of a built-in zoo; did you mean hed\?"):
         find_model("hedd")

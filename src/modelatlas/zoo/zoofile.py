@@ -11,6 +11,7 @@ group = "semantic"
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -110,9 +111,10 @@ def find_model(text: str) -> ZooEntry:
     for entry in entries:
         if entry.name == text:
             return entry
+    close = get_close_matches(text, [entry.name for entry in entries], n=1)
+    hint = f"did you mean {close[0]}?" if close else "`modelatlas zoo list` lists those"
     raise InputError(
-        f"{text!r} is no model spec (those look like timm:resnet18) and no model of a built-in zoo "
-        f"({', '.join(entry.name for entry in entries)})"
+        f"{text!r} is no model spec (those look like timm:resnet18) and no model of a built-in zoo; {hint}"
     )
 
 

@@ -162,3 +162,26 @@ def test_what_no_program_can_fetch_is_said(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="is not its checkpoint"):
         fetch_weights("collected:prn", file=CHECKPOINTS / "types_v2.ckpt.index")
     assert not any(path.name == "receipt.json" for path in tmp_path.rglob("*"))
+
+
+def test_the_page_states_what_was_measured():
+    results = json.loads((STUDIES / "collected_results.json").read_text())
+    page = (HERE.parents[2] / "docs/collected.md").read_text().partition("## Proof")[2]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in page.splitlines()[9:]]
+    stated = {row[0]: row[2:] for row in rows if len(row) == 9 and row[3].count("e-")}
+    assert len(stated) == 9
+    names = {row["model"].partition(":")[2]: row for row in results.values()}
+    for name, cells in stated.items():
+        row = names["inpainting-places2" if name.startswith("inpainting") else name]
+        assert cells == [
+            f"{row['input'][1]} x {row['input'][2]}",
+            f"{row['differences']['target']:.1e}",
+            f"{row['differences']['output']:.1e}",
+            f"{row['gradient']:.1e}",
+            str(row["variables"]),
+            f"{row['values']:,}",
+            str(sum(share > 0 for share in row["alive"].values())),
+        ]
+        assert row["differences"]["target"] < 1e-5
+        assert row["gradient"] < 2e-2
+        assert row["parameters"] == row["stated"]
