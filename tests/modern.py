@@ -393,6 +393,9 @@ MODERN: dict[str, Callable[[], nn.Module]] = {
     "indexing": lambda: Apply(_indexing),
     "scattering": lambda: Apply(_scattered),
     "unfold and fold": lambda: Apply(lambda x: F.fold(F.unfold(x, 3, padding=1), SIDE, 3, padding=1)),
+    "max pool, padded by hand": lambda: Apply(
+        lambda x: F.max_pool2d(F.pad(x, (0, 1, 1, 0), value=-torch.inf), 2, 1)
+    ),
     "spatial transformer": SpatialTransformer,
     "nested": Nested,
 }

@@ -13,6 +13,7 @@ budget.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -184,6 +185,8 @@ class _ScaledConstants(TorchFunctionMode):
     def _pad(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = inspect.signature(func).bind(*args, **kwargs).arguments
         value = given.pop("value", None) or 0
+        if math.isinf(value):  # so that a maximum never takes it: no share of anything
+            return func(*args, **kwargs)
         made = func(**given)
         border = (
             func(**(given | {"input": torch.zeros_like(given["input"]), "value": 1.0})) if value else None
