@@ -1,5 +1,8 @@
 """A real HTTP server on the loopback interface that answers ranges, for archives that are read in spans."""
 
+import io
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,3 +61,19 @@ def range_server() -> Iterator[RangeServer]:
     state = RangeServer()
     with serving(state.answer) as state.url:
         yield state
+
+
+def packed(kind: str, files: dict[str, bytes]) -> bytes:
+    """Pack files into a zip or tar archive."""
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()

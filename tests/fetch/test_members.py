@@ -1,16 +1,13 @@
 """Members of remote archives: as Python's own unpacking gives them, in fewer bytes, resumed, checked."""
 
-import io
 import os
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from modelatlas.errors import FetchError
 from modelatlas.fetch import fetch_members
-from range_server import range_server
+from range_server import packed, range_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is fetched over http:UserWarning")  # it is, on purpose
 
@@ -22,21 +19,6 @@ WANTED = frozenset(f"{number:03d}" for number in (2, 3, 17, 30))
 def server(cache):
     with range_server() as state:
         yield state
-
-
-def packed(kind, files):
-    stream = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-    else:
-        with tarfile.open(fileobj=stream, mode="w") as archive:
-            for name, content in files.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def identify(name):

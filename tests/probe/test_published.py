@@ -6,8 +6,6 @@ The lists are the authors' (the reference folder beside the repository has them)
 import io
 import json
 import shutil
-import tarfile
-import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from PIL import Image
 from modelatlas.cli.app import run
 from modelatlas.errors import FetchError, InputError
 from modelatlas.probe import OnDisk, build_probe, fetch_published, open_probe, published, published_probes
-from range_server import range_server
+from range_server import packed, range_server
 
 LISTS = Path(__file__).parents[3] / "shared/reference/probe_lists"
 COUNTS = {"taskonomy": (5, 200), "indoor": (67, 15), "coco": (1, 1000)}
@@ -202,21 +200,6 @@ def test_a_built_set_stands_alone(small, tmp_path):
     assert known.licence in (tmp_path / "mine/LICENCES.txt").read_text()
 
 
-def archive(kind, contents):
-    stream = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(stream, "w") as packed:
-            for name, content in contents.items():
-                packed.writestr(name, content)
-        return stream.getvalue()
-    with tarfile.open(fileobj=stream, mode="w") as packed:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            packed.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
-
-
 @pytest.fixture
 def origin(small, cache, monkeypatch):
     """A server with both archives, and the addresses changed to it."""
@@ -228,7 +211,7 @@ def origin(small, cache, monkeypatch):
     with range_server() as server:
         for name, content in contents.items():
             kind = sets[name].archive_kind
-            server.files[f"/{name}.{kind}"] = archive(kind, content)
+            server.files[f"/{name}.{kind}"] = packed(kind, content)
             sets[name] = replace(sets[name], archive=f"{server.url}/{name}.{kind}")
         monkeypatch.setattr("modelatlas.probe.fetching.fetch_members", _over_http)
         yield server

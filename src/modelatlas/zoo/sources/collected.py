@@ -17,9 +17,8 @@ from typing import Any, Final
 
 from torch import nn
 
-from modelatlas.errors import FetchError, InputError, MissingExtraError, ModelError
+from modelatlas.errors import FetchError, InputError, ModelError
 from modelatlas.fetch import Progress, cache_folder
-from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.architectures.colorization_gan import Colorization, colorization_names
 from modelatlas.zoo.architectures.fcn_vgg19 import FCNVGG19, fcn_names
 from modelatlas.zoo.architectures.fcrn import FCRN, fcrn_names
@@ -31,6 +30,7 @@ from modelatlas.zoo.checkpoints import Checkpoint, Filled, NameTable, open_check
 from modelatlas.zoo.ports import Origin, Port, PortedSource
 from modelatlas.zoo.ports.fetching import kept
 from modelatlas.zoo.preprocess import Preprocess
+from modelatlas.zoo.sources.torchvision import TorchvisionSource
 from modelatlas.zoo.spec import ModelSpec
 
 __all__ = ["CollectedSource"]
@@ -41,17 +41,7 @@ _SHARE: Final = re.compile(r"0?\.[0-9]{1,6}|0")
 
 
 def _stand_in() -> nn.Module:
-    declare_missing_ops()
-    try:
-        from torchvision.models.segmentation import fcn_resnet50
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "torchvision", extra="torchvision", needed_for="collected:fcn-voc-stand-in"
-        ) from error
-    # the weights were saved with an auxiliary classifier
-    made = fcn_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True)
-    assert isinstance(made, nn.Module)
-    return made
+    return TorchvisionSource().build(ModelSpec.parse("torchvision:fcn_resnet50"), pretrained=False)
 
 
 def _none_of_its_own(network: nn.Module) -> NameTable:
