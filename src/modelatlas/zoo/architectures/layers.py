@@ -45,6 +45,9 @@ class NormedConv(nn.Module):
             self.conv = nn.Conv2d(
                 channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False
             )
+        # untrained weights must keep the signal's size: torch's own shrink it sixfold a layer (in variance),
+        # and what falls below the epsilon of epsilon-LRP is lost
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
         self.norm = nn.BatchNorm2d(channels_out, eps=epsilon)
         self.act = _ACTIVATIONS[activation]()
 
