@@ -31,12 +31,10 @@ ENCODERS = 17
 
 def encoder(seed: int) -> Any:
     """Return a ResNet-50 without its head, with weights of `seed`, and what it expects."""
+    import timm
     import torch
 
-    from modelatlas.zoo import Preprocess, declare_missing_ops
-
-    declare_missing_ops()
-    import timm
+    from modelatlas.zoo import Preprocess
 
     torch.manual_seed(seed)
     return timm.create_model("resnet50", num_classes=0).eval(), Preprocess(height=SIDE, width=SIDE)

@@ -157,3 +157,17 @@ def test_torchvision_is_imported_with_or_without_its_operators():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fine")
+
+
+def test_the_users_code_may_import_torchvision_beside_a_torch_without_its_operators(tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "import torchvision\n\ndef build():\n    return torchvision.models.squeezenet1_1(weights=None)\n"
+    )
+    code = (
+        "from modelatlas.zoo import load; "
+        "print(type(load('python:nets:build', trust_code=True).module).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "SqueezeNet\n", done.stderr

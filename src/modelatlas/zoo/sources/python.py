@@ -15,6 +15,7 @@ from pathlib import Path
 from torch import nn
 
 from modelatlas.errors import InputError, ModelError
+from modelatlas.zoo._torchvision_ops import declare_missing_ops
 from modelatlas.zoo.card import ModelCard
 from modelatlas.zoo.input_options import INPUT_OPTIONS
 from modelatlas.zoo.preprocess import Preprocess
@@ -43,6 +44,7 @@ class PythonSource:
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
         """Call the factory; `pretrained` is its own business."""
         module_name, factory_name = _module_and_factory(spec)
+        declare_missing_ops()  # most networks import timm or torchvision somewhere
         with _current_folder_first():
             try:
                 module = importlib.import_module(module_name)
