@@ -4,8 +4,10 @@ MINIZOO_PYTHON ?= python3.11
 MINIZOO_VENV := .cache/minizoo/venv
 MINIZOO := $(MINIZOO_VENV)/bin/python -m minizoo
 MINIZOO_WORKERS ?= 2
+# A stage of learning stops after this long and goes on when called again; 0: when it is done.
+MINIZOO_MINUTES ?= 95
 
-.PHONY: minizoo-train minizoo-transfer minizoo-package
+.PHONY: minizoo minizoo-train minizoo-transfer minizoo-package
 .PHONY: minizoo-setup minizoo-render minizoo-status minizoo-sheets minizoo-tiny minizoo-commit
 
 $(MINIZOO_VENV)/.done: minizoo/requirements.txt
@@ -37,11 +39,15 @@ minizoo-commit: minizoo-status
 
 # Learning needs the library's environment, not the renderer's. Each goes on from wherever it was stopped.
 minizoo-train: $(VENV)/.dev
-	nice -n 15 $(BIN)/python -m minizoo train --minutes 95
+	nice -n 15 $(BIN)/python -m minizoo train --minutes $(MINIZOO_MINUTES)
 
 minizoo-transfer: $(VENV)/.dev
-	nice -n 15 $(BIN)/python -m minizoo transfer --minutes 95
+	nice -n 15 $(BIN)/python -m minizoo transfer --minutes $(MINIZOO_MINUTES)
 
 minizoo-package: $(VENV)/.dev
 	$(BIN)/python -m minizoo scores
 	$(BIN)/python -m minizoo package
+
+# Everything from nothing, or from wherever it was stopped: hours of rendering, then hours of learning.
+minizoo: minizoo-render
+	$(MAKE) MINIZOO_MINUTES=0 minizoo-train minizoo-transfer minizoo-package
