@@ -21,6 +21,7 @@ from modelatlas.zoo.sources.collected import CollectedSource
 from modelatlas.zoo.sources.hf import HfSource
 from modelatlas.zoo.sources.keras import KerasSource
 from modelatlas.zoo.sources.mini import MiniSource
+from modelatlas.zoo.sources.onnx import OnnxSource
 from modelatlas.zoo.sources.package import PackageSource
 from modelatlas.zoo.sources.python import PythonSource
 from modelatlas.zoo.sources.slim import SlimSource
@@ -168,6 +169,7 @@ def _discovered() -> tuple[dict[str, Source], dict[str, str]]:
             HfSource(),
             KerasSource(),
             MiniSource(),
+            OnnxSource(),
             PackageSource(),
             PythonSource(),
             SlimSource(),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def keras_on_torch() -> ModuleType:
             f"keras came with its backend {keras.backend.backend()!r} before ModelAtlas needed it, and "
             "keeps it: set KERAS_BACKEND=torch in the environment, and start again"
         )
-    return keras
+    return sys.modules["keras"]
 
 
 @contextmanager

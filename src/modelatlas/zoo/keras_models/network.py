@@ -72,7 +72,7 @@ class KerasNetwork(nn.Module):
             if id(parameter) not in self._statistics:
                 yield name, parameter
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Weights and statistics, without the seeds of dropouts, which Keras keeps among them."""
         state = super().state_dict(*args, **kwargs)
         for name in [name for name in state if name.endswith("seed_generator_state")]:

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from modelatlas.zoo.packaged.onnx_graph import OnnxGraph, read_graph
+from modelatlas.zoo.onnx_graphs import OnnxGraph, read_graph
 
 __all__ = ["page_layout", "page_orientation", "text_detection"]
 

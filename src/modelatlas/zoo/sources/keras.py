@@ -166,7 +166,7 @@ def _preprocess(family: str, size: int, *, model: str) -> Preprocess:
 
     def transform(picture: np.ndarray) -> np.ndarray:
         made = module.preprocess_input(picture[None].astype(np.float32), data_format="channels_last")
-        return np.asarray(made)[0].transpose(2, 0, 1)
+        return np.ascontiguousarray(np.asarray(made, np.float32)[0].transpose(2, 0, 1))
 
     known = measured_preprocess(transform, model=model)
     return Preprocess(size, size, known.range, known.mean, known.std, known.channel_order)
