@@ -14,6 +14,7 @@ from modelatlas.zoo.onnx_graphs.operators import OPERATORS, Function
 __all__ = ["evaluate", "layer_of"]
 
 _NEEDS_TYPE: Final = ("Cast", "ConstantOfShape")
+_SETTINGS: Final = ("Clip", "Pad", "Range", "Resize", "Upsample")  # their constants are no weights
 
 
 class Shift(nn.Module):
@@ -57,7 +58,8 @@ class Operator(nn.Module):
         super().__init__()
         self._function, self._inputs, self._fixed, self._typed = function, inputs, tuple(fixed), typed
         for place, tensor in fixed.items():  # None: an optional input that is left out
-            if tensor is not None and tensor.is_floating_point() and tensor.numel() > 1:
+            weighs = tensor is not None and tensor.is_floating_point() and tensor.numel() > 1
+            if tensor is not None and weighs and type(self).__name__ not in _SETTINGS:
                 self.register_parameter(
                     f"constant_{place}", nn.Parameter(tensor)
                 )  # tokens, embeddings, slopes
