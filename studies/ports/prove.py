@@ -11,7 +11,7 @@ through a file of its own format. Rows that are there are kept unless `--again`.
 
 Differences are L2 norm of the difference / L2 norm of the reference: of end points and target in float32 at
 the model's own input size, of the target and of the gradient of its sum in float64 at a small input of odd
-and even sides. Rows go to `results.json` beside this file, the table to `docs/ports-table.md`, and some of
+and even sides. Rows go to `results.json` beside this file, the table to `docs/ports.md`, and some of
 the float64 numbers to `tests/zoo/ports/golden.json`, which the test suite compares with.
 """
 
@@ -40,6 +40,8 @@ HERE = Path(__file__).parent
 CACHE = REPOSITORY / ".cache" / "ports"
 RESULTS = HERE / "results.json"
 GOLDEN = REPOSITORY / "tests" / "zoo" / "ports" / "golden.json"
+PAGE = REPOSITORY / "docs" / "ports.md"
+TABLE = ("<!-- table: python studies/ports/prove.py -->", "<!-- end of table -->")
 PICKS = 48  # numbers of a target and of a gradient that a golden entry keeps
 VECTOR_TASKS = ("room_layout", "vanishing_point", "class_1000", "class_places")
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
@@ -57,7 +59,7 @@ STAGES = {
         "Mixed_7a": "mixed_7a",
         "Conv2d_7b_1x1": "conv2d_7b",
     },
-    "resnet": {f"block{n}": f"trunk.block{n}" for n in range(1, 5)} | {"global_pool": "pool5"},
+    "resnet_v1": {f"block{n}": f"trunk.block{n}" for n in range(1, 5)} | {"global_pool": "pool5"},
     "taskonomy": {f"block{n}": f"encoder.block{n}" for n in range(1, 5)},
     "vgg": {"fc6": "pre_logits.act1", "fc7": "pre_logits"},
 }
@@ -103,6 +105,7 @@ def main() -> None:
                     golden[model] = numbers
                 write(rows, golden)
                 print(json.dumps(rows[model]), flush=True)
+    write(rows, golden)
 
 
 def graphs(models: list[str]) -> list[list[str]]:
@@ -124,7 +127,8 @@ def write(rows: dict, golden: dict) -> None:
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'"{name}":{json.dumps(golden[name], separators=(",", ":"))}' for name in sorted(golden)]
     GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    (REPOSITORY / "docs" / "ports-table.md").write_text(table(rows))
+    before, _, rest = PAGE.read_text().partition(TABLE[0])
+    PAGE.write_text(f"{before}{TABLE[0]}\n\n{table(rows)}\n{TABLE[1]}{rest.partition(TABLE[1])[2]}")
 
 
 def names() -> list[str]:
@@ -142,6 +146,7 @@ def measure(model: str, folder: Path) -> tuple[Row, dict]:
     checkpoint = open_checkpoint(folder / "model.ckpt")
     filling = port.load(checkpoint, network, model=model)
     images, small = inputs(model)
+    even = images[:, :, :96, :96]  # sides at which the conversion pads as TensorFlow does
     target, compared = compare_single(network, known, model, images, dict(np.load(folder / "stages.npz")))
     maps = alive(network, images if model.startswith("slim:") else small, known.layer)
     double = dict(np.load(folder / "double.npz"))
@@ -157,7 +162,7 @@ def measure(model: str, folder: Path) -> tuple[Row, dict]:
         target=target,
         target_double=target_double,
         gradient_double=gradient,
-        conversion=conversion(model, known, small) if model.startswith("taskonomy:") else None,
+        conversion=conversion(model, known, even) if model.startswith("taskonomy:") else None,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         stated=known.parameters,
         layer_shape=list(known.layer_shape),

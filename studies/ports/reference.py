@@ -10,8 +10,8 @@ sum with respect to the input). In FOLDER, number n of the models has a folder n
 Models of one call have one graph, with weights of their own. Taskonomy's encoder is TF-Slim's ResNet
 generator with Taskonomy's blocks.
 
-Three things are patched in TensorFlow 2.15.1, where tf_slim 1.1.0 expects older ones: modules that moved, and
-the class of tensors. None computes anything.
+Where tf_slim 1.1.0 expects an older TensorFlow than 2.15.1, modules that moved and the class of tensors are
+given their old names; nothing that computes is touched.
 """
 
 import contextlib
@@ -37,9 +37,8 @@ ops.Tensor = tensorflow.Tensor
 
 import object_detection
 
-sys.path.insert(
-    0, str(Path(next(iter(object_detection.__path__))))
-)  # its networks import one another as `nets`
+# its networks import one another as `nets`
+sys.path.insert(0, str(Path(next(iter(object_detection.__path__)))))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tf_slim as slim
@@ -135,22 +134,28 @@ class Assignment:
         session.run(tf.global_variables_initializer())
 
     def draw(self, model: str) -> None:
-        """Draw the weights of a model, one variable at a time."""
-        for variable, value, assign in zip(self.variables, self.values, self.assign, strict=True):
-            name = variable.op.name
-            drawn = weights({name: variable.shape.as_list()}, seed=model)[name]
-            self.session.run(assign.op, {value: drawn})
+        """Draw the weights of a model, and assign them at once: each run of a session costs a whole graph."""
+        shapes = {variable.op.name: variable.shape.as_list() for variable in self.variables}
+        drawn = weights(shapes, seed=model).values()
+        self.session.run([assign.op for assign in self.assign], dict(zip(self.values, drawn, strict=True)))
+
+
+def session():
+    """Open a session without the rewriting of graphs, which takes longer than one run of them."""
+    config = tf.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return tf.Session(config=config)
 
 
 def single(models: list, folders: list) -> None:
     """Run in float32, and save."""
     images = np.load(folders[0] / "input.npy")
     model = models[0]
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), session() as opened:
         placeholder = tf.placeholder(tf.float32, images.shape)
         target, ends = build(model, placeholder, whole=True)
         leftovers(model)
-        assignment = Assignment(session)
+        assignment = Assignment(opened)
         version = tf.train.SaverDef.V2
         if model.startswith("slim:") and "mobilenet" not in model:
             version = tf.train.SaverDef.V1
@@ -158,9 +163,9 @@ def single(models: list, folders: list) -> None:
         asked = {name: end for name, end in ends.items() if isinstance(end, tf.Tensor)}
         for name, folder in zip(models, folders, strict=True):
             assignment.draw(name)
-            saver.save(session, str(folder / "model.ckpt"), write_meta_graph=False, write_state=False)
+            saver.save(opened, str(folder / "model.ckpt"), write_meta_graph=False, write_state=False)
             images = np.load(folder / "input.npy")
-            stages, value = session.run([asked, target], {placeholder: images})
+            stages, value = opened.run([asked, target], {placeholder: images})
             plain = {stage.replace("/", "|"): array for stage, array in stages.items()}
             np.savez(folder / "stages.npz", TARGET=value, **plain)
 
@@ -168,16 +173,16 @@ def single(models: list, folders: list) -> None:
 def double(models: list, folders: list) -> None:
     """Run in float64, where TensorFlow's fused batch norm does not exist."""
     shape = np.load(folders[0] / "small.npy").shape
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), session() as opened:
         placeholder = tf.placeholder(tf.float64, shape)
         with plain_batch_norm():
             target, _ = build(models[0], placeholder, whole=False)
         gradient = tf.gradients(tf.reduce_sum(target), placeholder)[0]
-        assignment = Assignment(session)
+        assignment = Assignment(opened)
         for name, folder in zip(models, folders, strict=True):
             assignment.draw(name)
             images = np.load(folder / "small.npy")
-            values = session.run([target, gradient], {placeholder: images})
+            values = opened.run([target, gradient], {placeholder: images})
             np.savez(folder / "double.npz", target=values[0], gradient=values[1])
 
 
