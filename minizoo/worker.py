@@ -42,9 +42,10 @@ class Site:
         self.shards = self.work / "views" if tiny else paths.VIEWS
 
     def floors(self) -> list[Floor]:
-        """All floors of this recipe, in order; two very small ones for a trial."""
+        """All floors of this recipe, in order; three very small ones for a trial."""
         if self.tiny:
-            return floors([[Building("train-tiny", "train", 2), Building("test-tiny", "test", 1)]])
+            rooms = {"train": 2, "test": 2, "probe": 1}
+            return floors([[Building(f"{split}-tiny", split, count) for split, count in rooms.items()]])
         return floors()
 
     def room_file(self, building: Building, index: int) -> Path:

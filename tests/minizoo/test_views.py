@@ -1,8 +1,5 @@
 """All labels of one view, and a pass of the real renderer where it is installed."""
 
-import os
-import subprocess
-
 import numpy as np
 import pytest
 
@@ -12,7 +9,7 @@ from minizoo.kinds import SEMANTIC
 from minizoo.labels import surface
 from tests.minizoo.solids import FOV, looking, room
 
-from minizoo import labels, paths, store
+from minizoo import labels, store
 
 
 @pytest.fixture(scope="module")
@@ -71,26 +68,12 @@ def test_unknown_depth_is_masked_and_spoils_no_neighbour(view):
 
 
 @pytest.mark.slow
-def test_a_trial_with_three_rooms_renders_packs_resumes_and_labels(tmp_path):
-    python = paths.CACHE / "venv" / "bin" / "python"
-    if not python.exists() or not (paths.UNPACKED / "done").exists():
-        pytest.skip("the renderer or the furniture is not installed: `make minizoo-setup`")
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    for name in ("downloads", "unpacked", "assets"):
-        (cache / name).symlink_to(paths.CACHE / name)
-    environment = os.environ | {"MINIZOO_CACHE": str(cache), "PYTHONPATH": str(paths.REPO)}
-    environment.pop("COVERAGE_PROCESS_START", None)
-
-    def run(*words):
-        return subprocess.run(
-            [str(python), "-m", "minizoo", *words], cwd=paths.REPO, env=environment, capture_output=True,
-            text=True, timeout=500, check=False,
-        )  # fmt: skip
+def test_a_trial_with_five_rooms_renders_packs_resumes_and_labels(renderer, tmp_path):
+    run, cache = renderer(tmp_path / "cache")
 
     assert run("render", "--tiny", "--workers", "1").returncode == 0
     shards = sorted(cache.glob("work/*/views/*.zip"))
-    assert [path.stem for path in shards] == ["test-tiny-0", "train-tiny-0"]
+    assert [path.stem for path in shards] == ["probe-tiny-0", "test-tiny-0", "train-tiny-0"]
     first = {path.name: path.read_bytes() for path in shards}
     found = [view for path in shards for view in store.read_shard(path)]
     assert len(found) >= 4
@@ -106,7 +89,7 @@ def test_a_trial_with_three_rooms_renders_packs_resumes_and_labels(tmp_path):
 
     # As if killed half-way: a shard, a room and a view are lost, a draft is left. All comes back the same.
     work = shards[0].parent.parent / "train-tiny"
-    shards[1].unlink()
+    shards[2].unlink()
     (work / "r01.json").unlink()
     min(work.glob("r01*.view")).unlink()
     (work / ".r01a0v9.view.99.tmp").write_bytes(b"half")
