@@ -136,6 +136,16 @@ def test_what_the_file_expects_is_read_and_can_be_said(file):
     assert (weights.url, weights.bytes) == (str(file), file.stat().st_size)
 
 
+def test_weights_beside_the_file_are_read_and_told(file, tmp_path):
+    proto = onnx.load(str(file))
+    onnx.save(
+        proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0
+    )
+    spec = f"onnx:{tmp_path / 'm.onnx'}"
+    assert load(spec).weights_digest == load(f"onnx:{file}").weights_digest
+    assert [Path(weights.url).name for weights in card(spec).weights] == ["m.onnx", "m.onnx.data"]
+
+
 def rewrite(file: Path, path: Path, change) -> Path:
     proto = onnx.load(str(file))
     change(proto.graph)

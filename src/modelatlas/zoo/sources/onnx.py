@@ -35,8 +35,11 @@ class OnnxSource:
 
     def card(self, spec: ModelSpec) -> ModelCard:
         """Card with the file; what the network expects is read when it is loaded."""
-        file = WeightFile(url=str(_path(spec)), bytes=_path(spec).stat().st_size, format="onnx")
-        return ModelCard(name=spec.text, spec=spec.text, weights=(file,))
+        path = _path(spec)
+        # with what exporters put beside a large file: m.onnx.data, m.onnx_data
+        found = [one for one in sorted(path.parent.iterdir()) if one.name.startswith(path.name)]
+        files = (WeightFile(url=str(one), bytes=one.stat().st_size, format="onnx") for one in found)
+        return ModelCard(name=spec.text, spec=spec.text, weights=tuple(files))
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
         """Make the network of the file, with its weights or fresh ones."""
