@@ -340,7 +340,7 @@ def table(rows: dict) -> str:
                 f"| `{name}` | {row['format'].removeprefix('tensorflow-').upper()} | {row['stages']} | "
                 f"{row['stage']:.1e} | {row['target']:.1e} | {row['target_double']:.1e} | "
                 f"{row['gradient_double']:.1e} | "
-                f"{'' if row['conversion'] is None else format(row['conversion'], '.1e')} | "
+                f"{'' if row['conversion'] is None else format(row['conversion'], '.2g')} | "
                 f"{row['parameters']:,} | {' x '.join(map(str, row['layer_shape']))} | "
                 f"{len(row['alive'])} | {sum(row['unused'].values())} |"
             )

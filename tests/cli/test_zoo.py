@@ -163,7 +163,7 @@ def test_convert_writes_safetensors_and_a_card_that_load_again(capsys, small_che
     assert run(words) == 0
     printed, told = capsys.readouterr()
     assert printed.split() == [str(out), str(out.with_suffix(".json"))]
-    assert "num_batches_tracked" in told  # counters that nobody reads, left over
+    assert "27 num_batches_tracked" in told  # counters that nobody reads, left over
     card = json.loads(out.with_suffix(".json").read_text())
     assert set(CONTRACT.split()) <= set(card)
     assert card["weights"][0]["bytes"] == out.stat().st_size

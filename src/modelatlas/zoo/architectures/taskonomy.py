@@ -59,7 +59,7 @@ def pytorch_names(encoder: TaskonomyEncoder) -> NameTable:
             for conv in (1, 2, 3):
                 slots |= _pytorch_conv(f"{ours}.conv{conv}", f"{theirs}.conv{conv}", f"{theirs}.bn{conv}")
     slots |= _pytorch_conv("compress1", "compress1", "compress_bn")
-    return NameTable(slots=slots, anchor="compress1.weight", unused=(r".*\.num_batches_tracked$",))
+    return NameTable(slots=slots, anchor="compress1.weight")
 
 
 def _pytorch_conv(ours: str, conv: str, norm: str) -> dict[str, Slot]:

@@ -27,7 +27,7 @@ _AXES: Final[dict[str, tuple[int, ...]]] = {
     "11IO": (1, 0),  # fully connected, stored as a convolution of 1 x 1
 }
 _LEFT_BY_TRAINING: Final = (
-    r"/(Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|ExponentialMovingAverage|ema)$",
+    r"[/.](Adam|Adam_1|Momentum|RMSProp|RMSProp_1|Adagrad|ExponentialMovingAverage|num_batches_tracked)$",
     r"^(global_step|beta[12]_power(_\d+)?)$",
 )
 _LISTED: Final = 5

@@ -96,8 +96,4 @@ class Port:
 
 
 def _as_it_is(names: set[str]) -> NameTable:
-    return NameTable(
-        slots={name: Slot(name) for name in sorted(names)},
-        anchor=min(names),
-        unused=(r".*num_batches_tracked$",),
-    )
+    return NameTable(slots={name: Slot(name) for name in sorted(names)}, anchor=min(names))
