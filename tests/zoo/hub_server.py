@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import torch
+from safetensors.torch import save_file
+
 from local_server import serving
 
 
@@ -64,6 +67,44 @@ def _sibling(name: str, content: bytes) -> dict:
             "lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
         }
     return plain
+
+
+OWN_CODE = """
+import os
+from pathlib import Path
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+class OwnConfig(PretrainedConfig):
+    model_type = "own-net"
+
+class OwnNet(PreTrainedModel):
+    config_class = OwnConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+        self.post_init()
+
+    def forward(self, pixel_values):
+        {forward}
+
+{outside}
+"""
+
+
+def own_network(folder: Path, *, forward: str, outside: str = "") -> torch.nn.Conv2d:
+    """Write a folder whose network is code of its own; returns the layer that its weights are of."""
+    folder.mkdir()
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnNet"}
+    config = {"model_type": "own-net", "auto_map": classes, "image_size": 32}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(OWN_CODE.format(forward=forward, outside=outside))
+    conv = torch.nn.Conv2d(3, 4, 3)
+    state = {f"conv.{name}": tensor.clone() for name, tensor in conv.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return conv
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from modelatlas.attribution import target_layer
 from modelatlas.errors import FetchError, InputError, ModelError
 from modelatlas.zoo import architecture, card, declare_missing_ops, fetch_weights, load
 from zoo.checks import check_source
-from zoo.hub_server import Hub, running
+from zoo.hub_server import Hub, own_network, running
 
 declare_missing_ops()
 transformers = pytest.importorskip("transformers")
@@ -311,44 +311,13 @@ def test_what_the_hubs_client_has_is_taken_from_there(hub, vit, tmp_path, monkey
     assert hub.asked == []
 
 
-CODE = """
-from pathlib import Path
-import torch
-from transformers import PretrainedConfig, PreTrainedModel
-
-Path({trace!r}).write_text("it ran")
-
-class OwnConfig(PretrainedConfig):
-    model_type = "own-net"
-
-class OwnNet(PreTrainedModel):
-    config_class = OwnConfig
-    main_input_name = "pixel_values"
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.conv = torch.nn.Conv2d(3, 4, 3)
-        self.post_init()
-
-    def forward(self, pixel_values):
-        return (self.conv(pixel_values),)
-"""
-
-
 @OVER_HTTP
 def test_code_of_a_repository_runs_only_when_trusted(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     trace = tmp_path / "trace"
-    conv = torch.nn.Conv2d(3, 4, 3)
-    save_file(
-        {f"conv.{name}": tensor for name, tensor in conv.state_dict().items()}, tmp_path / "w.safetensors"
-    )
-    config = {"model_type": "own-net", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnNet"}}
-    hub.files = {
-        "config.json": json.dumps(config).encode(),
-        "own.py": CODE.format(trace=str(trace)).encode(),
-        "model.safetensors": (tmp_path / "w.safetensors").read_bytes(),
-    }
+    ran = f"Path({str(trace)!r}).write_text('it ran')"
+    conv = own_network(tmp_path / "own", forward="return (self.conv(pixel_values),)", outside=ran)
+    hub.serve(tmp_path / "own")
     for call in (load, architecture):
         with pytest.raises(InputError, match=r"brings code of its own; add --trust-code .* Nothing was run"):
             call("hf:someone/tiny-vit")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modelatlas.zoo.onnx_graphs.nodes import Arrays, Node, UnsupportedError, as_tensor
-from modelatlas.zoo.onnx_graphs.operators import OPERATORS, Function
+from modelatlas.zoo.onnx_graphs.operators import OPERATORS, Function, same_pads
 
 __all__ = ["evaluate", "layer_of"]
 
@@ -94,21 +94,13 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad, then convolve."""
-        top, left, bottom, right = self.margins or self._same(input)
+        top, left, bottom, right = self.margins or same_pads(
+            input, self.kernel_size, self.stride, self.dilation, upper=self.upper
+        )
         return super().forward(F.pad(input, (left, right, top, bottom)))
 
-    def _same(self, x: Tensor) -> list[int]:
-        totals = [
-            max((-(-size // step) - 1) * step + dilation * (side - 1) + 1 - size, 0)
-            for size, step, dilation, side in zip(
-                x.shape[-2:], self.stride, self.dilation, self.kernel_size, strict=True
-            )
-        ]
-        small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-        return small + large if self.upper else large + small
 
-
-class BatchFirstLSTM(nn.LSTM):
+class OnnxLSTM(nn.LSTM):
     """ONNX's LSTM: [T, N, C] -> [T, directions, N, hidden], and the last states."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
@@ -259,7 +251,7 @@ def _lstm(node: Node, arrays: Arrays) -> nn.Module:
         raise node.unsupported("a reverse direction, initial states, peepholes, or activations of its own")
     w, r = arrays[node.inputs[1]], arrays[node.inputs[2]]
     b = arrays.get(node.input(3), np.zeros((len(w), 8 * hidden), np.float32))
-    made = BatchFirstLSTM(w.shape[2], hidden, bidirectional=direction == "bidirectional")
+    made = OnnxLSTM(w.shape[2], hidden, bidirectional=direction == "bidirectional")
     for index, suffix in enumerate(("", "_reverse")[: len(w)]):
         state = {
             f"weight_ih_l0{suffix}": w[index],

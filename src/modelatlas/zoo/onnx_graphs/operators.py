@@ -5,7 +5,7 @@ one that is left out). Semantics: the operator pages of the ONNX standard, opset
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from modelatlas.zoo.onnx_graphs.nodes import BATCH, Node, integers
 
-__all__ = ["OPERATORS", "Function"]
+__all__ = ["OPERATORS", "Function", "same_pads"]
 
 Function = Callable[..., Any]
 """Takes the node's inputs, gives its output, or a tuple of them."""
@@ -344,9 +344,10 @@ def _resize(node: Node) -> Function:
 
 def _max_pool(node: Node) -> Function:
     kernel, strides, pads, dilations, ceil = _window(node)
+    upper = node.get("auto_pad") == "SAME_UPPER"
 
     def pool(x: Tensor) -> Tensor:
-        before = _pads(node, x, kernel, strides, dilations) if pads is None else pads
+        before = same_pads(x, kernel, strides, dilations, upper=upper) if pads is None else pads
         half = len(before) // 2
         if before[:half] == before[half:] and all(
             2 * pad <= side for pad, side in zip(before, kernel, strict=False)
@@ -360,12 +361,13 @@ def _max_pool(node: Node) -> Function:
 
 def _average_pool(node: Node) -> Function:
     kernel, strides, pads, dilations, ceil = _window(node)
+    upper = node.get("auto_pad") == "SAME_UPPER"
     counts = bool(node.get("count_include_pad", 0))
     if any(dilation != 1 for dilation in dilations):
         raise node.unsupported("dilations")
 
     def pool(x: Tensor) -> Tensor:
-        before = _pads(node, x, kernel, strides, dilations) if pads is None else pads
+        before = same_pads(x, kernel, strides, dilations, upper=upper) if pads is None else pads
         if before[:2] == before[2:]:
             return F.avg_pool2d(x, kernel, strides, before[:2], ceil, counts)
         margins = [before[1], before[3], before[0], before[2]]
@@ -393,14 +395,21 @@ def _window(node: Node) -> tuple[list[int], list[int], list[int] | None, list[in
     )
 
 
-def _pads(node: Node, x: Tensor, kernel: list[int], strides: list[int], dilations: list[int]) -> list[int]:
-    """Find the pads of SAME: ceil(size / stride) outputs; the odd pixel at the end (UPPER) or the start."""
+def same_pads(
+    x: Tensor, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], *, upper: bool
+) -> list[int]:
+    """Find the pads of SAME: ceil(size / stride) outputs; the odd pixel at the end (UPPER) or the start.
+
+    Returns
+    -------
+        Top, left, bottom, right.
+    """
     totals = [
         max((-(-size // stride) - 1) * stride + dilation * (side - 1) + 1 - size, 0)
         for size, side, stride, dilation in zip(x.shape[-2:], kernel, strides, dilations, strict=True)
     ]
     small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return small + large if node.get("auto_pad") == "SAME_UPPER" else large + small
+    return small + large if upper else large + small
 
 
 def _gelu(node: Node) -> Function:
