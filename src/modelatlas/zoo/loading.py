@@ -204,7 +204,8 @@ def _card(source: Source, spec: ModelSpec) -> ModelCard:
         changes |= {"trained": False, "weights": ()}
     if spec.weights is not None:
         path = spec.weights
-        form = "safetensors" if path.suffix == ".safetensors" else "torch"
+        several = isinstance(source, WeightReadingSource)  # known by their content
+        form = "safetensors" if path.suffix == ".safetensors" else None if several else "torch"
         size = path.stat().st_size if path.is_file() else None
         changes["weights"] = (WeightFile(url=str(path), bytes=size, format=form),)
     if spec.layer is not None and spec.layer != known.layer:
