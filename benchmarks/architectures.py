@@ -253,6 +253,12 @@ def to_do(names: list[str], again: str) -> Iterator[Entry]:
             yield entry
 
 
+def _a_row_a_line(result: Mapping[str, Any]) -> str:
+    head = json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1)
+    rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in result["rows"])
+    return f'{head[:-2]},\n "rows": [\n  {rows}\n ]\n}}'
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write both files."""
     parser = argparse.ArgumentParser(
@@ -285,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
         "versions": {name: version(name) for name in ("torch", *LIBRARIES)},
         "rows": [{key: value for key, value in row.items() if key != "key"} for row in rows],
     }
-    RESULT.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    RESULT.write_text(_a_row_a_line(result) + "\n")
     PAGE.write_text(page(result))
     print(f"{sum(not verdict(row) for row in rows)} of {len(rows)} pass; wrote {RESULT.name}, {PAGE.name}")
 
