@@ -191,6 +191,15 @@ def test_candidates_come_in_order_with_notes():
     assert {layer.name: layer.kind for layer in layers}["stem"] == "Conv2d"
 
 
+def test_rows_of_objects_can_still_be_chosen_by_name():
+    net = randomise(Detector())
+    notes = {layer.name: layer.note for layer in candidate_layers(net, images())}
+    assert "object" in notes["decoder"]
+    assert "object" in notes["boxes"]
+    assert notes["encoder"].startswith("chosen")
+    assert attribute(net, images(), layer="decoder")["saliency"].sum() > 0
+
+
 def test_choosing_leaves_the_model_as_it_was():
     net = randomise(Classifier())
     target_layer(net, images())

@@ -79,6 +79,7 @@ class _Run:
     same: bool  # returned the very tensor that the module before it returned
     late: bool  # began in the second half of the forward pass
     pieces: int = 1  # windows that its batch axis counts beside the image, or tokens that come first
+    objects: bool = False  # has a row for each object of a set
 
     @property
     def extent(self) -> int:
@@ -145,6 +146,8 @@ def _note(run: _Run, chosen: TargetLayer) -> str:
         return f"chosen: {chosen.reason}"
     if _is_norm(run.module):
         return "a norm: the sum over its units may be constant"
+    if run.objects:
+        return "a row for each object of a set: a head"
     return "no extent: after pooling or inside a gate" if run.extent == 1 else ""
 
 
@@ -186,27 +189,28 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
             handle.remove()
     for run in runs.values():
         run.late = starts[run.name] > returned[0] / 2
-    return _without_objects(list(runs.values()), [tuple(t.shape[1:]) for t in all_tensors(output)])
+    found = list(runs.values())
+    _mark_objects(found[:-1], [tuple(t.shape[1:]) for t in all_tensors(output)])
+    return found
 
 
-def _without_objects(runs: list[_Run], outputs: list[tuple[int, ...]]) -> list[_Run]:
-    """Drop what has a row for each object of a set, but the whole model."""
+def _mark_objects(runs: list[_Run], outputs: list[tuple[int, ...]]) -> None:
+    """Mark what has a row for each object, if the outputs are of a set of objects."""
     counts = {shape[0] for shape in outputs if len(shape) == 2 and shape[0] > 1}
-    objects = {n for n in counts if len({shape for shape in outputs if shape[:1] == (n,)}) > 1}
-    kept, begun = [], False
-    for run in runs[:-1]:
-        of_objects = run.shape[:1] != () and run.shape[0] in objects
-        begun = begun or (of_objects and len(run.shape) == 2)
-        if not (of_objects and begun):
-            kept.append(run)
-    return [*kept, runs[-1]]
+    sets = {n for n in counts if len({shape for shape in outputs if shape[:1] == (n,)}) > 1}
+    begun = False
+    for run in runs:
+        rows = run.shape[:1] != () and run.shape[0] in sets
+        begun = begun or (rows and len(run.shape) == 2)  # before that, as many channels
+        run.objects = rows and begun
 
 
 def _in_order(runs: list[_Run]) -> Iterator[tuple[_Run, str]]:
     """Modules worth trying, best first, with the reason."""
     whole = runs[-1]
     heads = tuple(f"{run.name}." for run in runs if run.late and run.extent == 1)
-    spatial = [run for run in runs if run.name and run.extent > 1 and not run.name.startswith(heads)]
+    spatial = [run for run in runs if run.name and run.extent > 1 and not run.objects]
+    spatial = [run for run in spatial if not run.name.startswith(heads)]
     if whole.extent == 1 < whole.width:
         spatial = _without_class_maps(spatial, whole.width)
     elif whole.extent > 1 and spatial:

@@ -24,9 +24,8 @@ from modelatlas.attribution.steps import SHAPE_ONLY
 __all__ = ["LayerFacts", "layer_facts", "model_key"]
 
 _DEAD_BELOW: Final = 1e-5
-_HIDDEN_ABOVE: Final = (
-    1e-4  # of the gradient's norm: above rounding in float32, as both passes take equal kinks
-)
+# Of the gradient's norm: above rounding in float32, as both passes take equal kinks.
+_HIDDEN_ABOVE: Final = 1e-4
 _NORMS: Final = frozenset({"NativeLayerNormBackward", "NativeGroupNormBackward", "NativeBatchNormBackward"})
 
 
