@@ -13,7 +13,7 @@ from torch import nn
 
 from modelatlas.errors import ModelError
 from modelatlas.zoo import load, weights_digest
-from modelatlas.zoo.weights import check_finite, load_into, read_state_dict
+from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, without_wrappers
 
 NET = "torchvision:squeezenet1_1"
 
@@ -121,6 +121,15 @@ def test_what_does_not_fit_is_named(tmp_path):
         with pytest.raises(ModelError, match=message):
             load_into(other, changed, model="m", path=tmp_path / "w.pt")
         assert weights_digest(other) == before
+
+
+@given(
+    prefixes=st.lists(st.sampled_from(["module.", "_orig_mod.", "model."]), max_size=4),
+    names=st.sets(st.sampled_from(["0.weight", "fc.bias", "head"])),
+)
+def test_any_nesting_of_wrappers_is_taken_off(prefixes, names):
+    wrapped = {"".join(prefixes) + name: torch.zeros(1) for name in names}
+    assert without_wrappers(wrapped).keys() == names
 
 
 def test_names_that_lack_a_wrappers_prefix_fit_too(tmp_path):

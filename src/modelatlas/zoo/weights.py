@@ -92,7 +92,9 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, pat
 def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take away the prefixes that all names carry, as wrappers of a network add them."""
     bare = dict(state)
-    while prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in bare)), None):
+    while bare and (
+        prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in bare)), None)
+    ):
         bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
     return bare
 
