@@ -79,8 +79,8 @@ def read_zoo(zoo: str | Path) -> Zoo:
     name, mark, options = text.partition("?")
     if name in builtin_zoos():
         content = (files("modelatlas.zoo") / "zoos" / f"{name}.toml").read_text(encoding="utf-8")
-        zoo = _from_toml(content, where=f"built-in zoo {name}", default_name=name, base=None)
-        return replace(zoo, entries=tuple(_with(options, entry) for entry in zoo.entries)) if mark else zoo
+        known = _from_toml(content, where=f"built-in zoo {name}", default_name=name, base=None)
+        return replace(known, entries=tuple(_with(options, one) for one in known.entries)) if mark else known
     if ":" not in text:
         raise InputError(
             f"{text!r} is no built-in zoo ({', '.join(builtin_zoos())}), no zoo file that is there, no model "
