@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from modelatlas.errors import ModelError
-from modelatlas.zoo import load, weights_digest
+from modelatlas.zoo import declare_missing_ops, load, weights_digest
 from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, without_wrappers
 
 NET = "torchvision:squeezenet1_1"
@@ -155,6 +155,7 @@ def test_names_that_lack_a_wrappers_prefix_fit_too(tmp_path):
 def test_a_checkpoint_of_other_classes_brings_its_own_head(spec, head, tmp_path):
     """Fine-tuned on seven classes: the library's own network for seven classes gives the same."""
     source, _, name = spec.partition(":")
+    declare_missing_ops()
     torch.manual_seed(0)
     if source == "timm":
         seven = pytest.importorskip("timm").create_model(name, num_classes=7)
