@@ -150,8 +150,7 @@ def _asked_of_keras(name: str, monkeypatch) -> dict:
 
 @pytest.mark.parametrize(
     "name",
-    ["VGG16"]
-    + [pytest.param(name, marks=pytest.mark.slow) for name in sorted(applications())],
+    ["VGG16"] + [pytest.param(name, marks=pytest.mark.slow) for name in sorted(applications())],
 )
 @pytest.mark.filterwarnings(
     "ignore:`input_shape` is undefined:UserWarning"
