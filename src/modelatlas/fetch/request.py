@@ -84,6 +84,7 @@ def open_url(url: str, *, span: str | None, validator: str | None, timeout: floa
             _refuse_web_page(url, answer)
             yield answer
     except urllib.error.HTTPError as error:
+        error.close()  # it is the answer, and holds the connection
         if error.code == 416:
             raise NoSuchSpanError(f"it ends before {span}") from error
         raise FetchError(f"{url}: the server answered {error.code} {error.reason}; {_by_hand()}") from error
