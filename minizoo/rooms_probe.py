@@ -1,6 +1,5 @@
 """The probe `rooms`: the pictures of the probe's buildings as they were stored, and their manifest."""
 
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from minizoo.notice import NOTICE
 from minizoo.paths import write_bytes
 from modelatlas._ids import bytes_digest, fingerprint
 from modelatlas.probe import Probe, ProbeImage
+from modelatlas.probe.manifest import write_manifest
 
 __all__ = ["room_of", "write_rooms"]
 
@@ -58,7 +58,7 @@ def write_rooms(shards: Path, out: Path, *, recipe: str) -> int:
             seed=0,
             pool=len(images),
         )
-        write_bytes(out / "manifest.json", (json.dumps(probe.manifest(), indent=1) + "\n").encode("ascii"))
+        write_manifest(probe, out / "manifest.json")
         write_bytes(out / "NOTICE.md", NOTICE.read_bytes())
     return len(images)
 

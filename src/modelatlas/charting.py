@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from modelatlas._types import METHODS
 from modelatlas.atlas import Atlas, open_atlas
@@ -11,7 +12,7 @@ from modelatlas.run import ApartEngine, EngineMaker, Event, Progress, Settings, 
 from modelatlas.space.matrix import unique_names
 from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
-__all__ = ["as_zoo", "chart", "opened_probe"]
+__all__ = ["as_settings", "as_zoo", "chart", "opened_probe"]
 
 
 def chart(
@@ -105,14 +106,12 @@ def chart(
     >>> atlas = chart("demo", "photos", "my-atlas", images=60)            # doctest: +SKIP
     >>> atlas.rank("efficientnet-lite0").head()                           # doctest: +SKIP
     """
-    if batch != "auto" and not isinstance(batch, int):
-        raise InputError(f"batch {batch!r}: give a number of images, or auto")
-    settings = Settings(
+    settings = as_settings(
         methods=tuple(methods),
         seed=seed,
         grid=grid,
         epsilon=epsilon,
-        batch=None if batch == "auto" else int(batch),
+        batch=batch,
         device=device,
         precision=precision,
         threads=threads,
@@ -142,6 +141,13 @@ def chart(
     if not result.charted or (strict and (result.excluded or result.left_out)):
         raise IncompleteError(result.charted, excluded=result.excluded, left_out=result.left_out)
     return atlas
+
+
+def as_settings(*, batch: int | str, **others: Any) -> Settings:
+    """Make settings of options, where a batch may be "auto"."""
+    if batch != "auto" and not isinstance(batch, int):
+        raise InputError(f"batch {batch!r}: give a number of images, or auto")
+    return Settings(batch=None if batch == "auto" else int(batch), **others)
 
 
 def opened_probe(probe: str | Path | Probe, *, images: int | None, seed: int, progress: Progress) -> Probe:

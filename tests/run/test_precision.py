@@ -97,6 +97,17 @@ def test_a_processor_without_it_refuses_bf16_and_auto_is_float32(tmp_path, pictu
     assert model_of(auto, "gelu")["precision_check"] is None
 
 
+def test_an_atlas_of_before_precisions_were_recorded_goes_on(tmp_path, pictures):
+    out = tmp_path / "atlas"
+    chart_small(out, pictures, "gelu", images=32)
+    (record,) = out.glob("journal/*/model.json")
+    kept = json.loads(record.read_text())
+    del kept["precision"], kept["precision_check"]
+    record.write_text(json.dumps(kept))
+    chart_small(out, pictures, "gelu", images=20)
+    assert model_of(out, "gelu")["precision"] == "float32"
+
+
 class Viewing(nn.Module):
     """Reshapes with `view`, which takes channels-first numbers only."""
 

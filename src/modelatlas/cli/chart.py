@@ -116,13 +116,11 @@ def _estimate(
     zoo: str, probe: str, out: Path, fixed: dict[str, Any], words: dict[str, Any], *, as_json: bool
 ) -> None:
     """Measure and tell what a run would take."""
+    from modelatlas.charting import as_settings
     from modelatlas.estimating import estimate
-    from modelatlas.run import Settings
 
-    batch = None if fixed["batch"] == "auto" else fixed["batch"]
-    settings = Settings(**fixed | {"batch": batch})
     with ChartProgress() as progress:
-        found = estimate(zoo, probe, out, settings, **words, progress=progress.show)
+        found = estimate(zoo, probe, out, as_settings(**fixed), **words, progress=progress.show)
     if as_json:
         render.document(found.as_dict())
         return

@@ -91,8 +91,8 @@ def charted_model(
         "live": dict(living),
         "batch": record["batch"],
         "device": record["device"],
-        "precision": record["precision"],
-        "precision_check": record["precision_check"],
+        "precision": record.get("precision", task.settings.precision),  # not in records of older versions
+        "precision_check": record.get("precision_check"),
         "seconds": round(task.seconds, 3),
     }
 

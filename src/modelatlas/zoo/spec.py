@@ -5,13 +5,15 @@ and `?`. Nothing is percent-decoded: what is typed is what is meant.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from modelatlas.errors import InputError
 
-__all__ = ["COMMON_OPTIONS", "ModelSpec", "check_name"]
+__all__ = ["COMMON_OPTIONS", "ModelSpec", "check_name", "unknown_name"]
 
 COMMON_OPTIONS: Final = ("weights", "layer", "random")
 """Keys that every source takes: an own checkpoint, the target layer, untrained weights."""
@@ -130,3 +132,11 @@ def check_name(name: str, *, where: str) -> str:
         if character in _FORBIDDEN_IN_NAMES or not character.isprintable():
             raise InputError(f"{where}: the name {name!r} must not hold {character!r}; change it")
     return name
+
+
+def unknown_name(spec: ModelSpec, known: Iterable[str], *, what: str = "network") -> InputError:
+    """Make the error of a name that its source does not know: the nearest one that it does, or all."""
+    names = sorted(known)
+    close = get_close_matches(spec.name, names, n=1)
+    hint = f"did you mean {spec.source}:{close[0]}?" if close else f"known are {', '.join(names)}"
+    return InputError(f"{spec.text}: no such {what}; {hint}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from modelatlas.zoo.card import ModelCard
 from modelatlas.zoo.checkpoints import Checkpoint, open_checkpoint
 from modelatlas.zoo.ports.fetching import fetched
 from modelatlas.zoo.ports.port import Origin, Port
-from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.spec import ModelSpec, unknown_name
 
 __all__ = ["PortedSource"]
 
@@ -87,11 +86,7 @@ class PortedSource:
             No such network.
         """
         if spec.name not in self.ports:
-            close = get_close_matches(spec.name, self.ports, n=1)
-            hint = (
-                f"did you mean {self.prefix}:{close[0]}?" if close else f"known are {', '.join(self.names())}"
-            )
-            raise InputError(f"{spec.text}: no such network; {hint}")
+            raise unknown_name(spec, self.ports)
         return self.ports[spec.name]
 
     def _origin(self, spec: ModelSpec) -> Origin:

