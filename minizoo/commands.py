@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 __all__ = ["COMMANDS", "add", "run"]
@@ -30,13 +31,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     transfer.add_argument("--sources", default="", help="only from these (default: all twenty)")
     scores = commands.add_parser("scores", help="table of the trained networks against what does not look")
     package = commands.add_parser("package", help="write weights, cards and transfers into mini-data")
-    package.add_argument("--out", type=Path, default=None, help="folder (default: mini-data/modelatlas_mini)")
     for command in (train, transfer):
         command.add_argument("--processes", type=int, default=2, help="of one thread each (default 2)")
         command.add_argument(
             "--minutes", type=float, default=0, help="stop after this long (default: when done)"
         )
     for command in (train, transfer, scores, package):
+        command.add_argument(
+            "--home",
+            type=Path,
+            default=None,
+            help="where finished work lies (default: mini-data/modelatlas_mini "
+            "for what ships, beside the unfinished for other steps, --linear and --tiny)",
+        )
         command.add_argument("--steps", type=int, default=3500, help="of every training (default 3500)")
         command.add_argument("--readout-steps", type=int, default=320, help="of every readout (default 320)")
         command.add_argument(
@@ -58,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "package":
         from minizoo import package
 
-        print(package.write(place, options.out or package.HOME))
+        print(package.write(place))
         return 0
     if options.command == "scores":
         from minizoo import package
@@ -84,19 +91,24 @@ def run(options: argparse.Namespace) -> int:
 
 def _workplace(options: argparse.Namespace):
     from minizoo.learning import SPLITS, Workplace, tiny_splits
+    from minizoo.paths import HOME
     from minizoo.training import Course
     from minizoo.transfer import Budget
     from minizoo.worker import Site
 
     site = Site(tiny=options.tiny)
-    return Workplace(
+    course = Course(steps=options.steps, bottleneck="linear" if options.linear else "relu")
+    ships = course == Course() and not site.tiny
+    place = Workplace(
         shards=site.shards,
+        home=HOME,
         recipe=site.recipe,
-        course=Course(steps=options.steps, bottleneck="linear" if options.linear else "relu"),
+        course=course,
         budget=Budget(steps=options.readout_steps),
         splits=tiny_splits() if options.tiny else SPLITS,
         say=_say,
     )
+    return replace(place, home=options.home or (HOME if ships else place.folder / "finished"))
 
 
 def _prepare(options: argparse.Namespace) -> int:

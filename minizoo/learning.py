@@ -1,8 +1,10 @@
 """The trainings and transfers of all tasks: what there is to do, who does it, where it lies.
 
-Everything of a variant lies under `LEARNING/<variant>`: `runs/<task>/` (state, weights, history, score) and
-`transfers/<target>/<source>-<seed>.npz`. Any number of processes share the work by file locks, which die with
-their process; each takes the next piece that nobody has.
+What is going on lies under `LEARNING/<variant>`: `runs/<task>/` (state) and
+`transfers/<target>/<source>-<seed>.npz`. What is finished lies in `home`, as it ships: `buildings.json` (the
+floors that were used), `encoders/<task>.safetensors`, `trainings/<task>.json` (what made it, its losses by
+epoch, its score). Transfers are measured with the weights that ship. Any number of processes share the work
+by file locks, which die with their process; each takes the next piece that nobody has.
 """
 
 import hashlib
@@ -15,19 +17,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from minizoo.dataset import Views
 from minizoo.errors import MinizooError, RecipeChangedError
 from minizoo.labelled import LEARNING, finished, prepare
 from minizoo.losses import BY_NAME, TARGETS, TASKS, Goal
-from minizoo.networks import build_encoder, fold_luma, quiet_units
+from minizoo.networks import build_encoder, fold_luma, quiet_units, weights_bytes
 from minizoo.paths import write_bytes
-from minizoo.training import Course, Trained, best_constant, judge, train
+from minizoo.training import Course, Trained, best_constant, describe, judge, train
 from minizoo.transfer import (
     ROWS,
     Budget,
@@ -72,6 +75,7 @@ class Workplace:
     """One variant of the twenty trainings on one recipe's views."""
 
     shards: Path
+    home: Path
     recipe: str
     course: Course
     budget: Budget
@@ -81,16 +85,16 @@ class Workplace:
 
     @property
     def folder(self) -> Path:
-        """Where everything lies."""
+        """Where the work lies that goes on."""
         return self.root / f"{self.course.bottleneck}-{self.recipe}"
 
     def views(self, part: str) -> Views:
         """Open (and label, where needed) the views of a part.
 
         The first call settles which buildings are used, for all parts: tasks that are trained while rendering
-        goes on would otherwise learn from different views. Move the folder away to take in new ones.
+        goes on would otherwise learn from different views. Move `home` away to take in new ones.
         """
-        path = self.folder / "buildings.json"
+        path = self.home / "buildings.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self.folder / "buildings.lock"):
             if not path.exists():
@@ -126,15 +130,39 @@ class Workplace:
         for name in names:
             folder = self.folder / "runs" / name
             with claim(folder) as mine:
-                if not mine or (folder / "score.json").exists():
+                if not mine:
                     continue
                 goal = self.goal(name, training)
+                about = describe(goal, self.course, training.digest)
+                if (made := self.training(name)) is not None:
+                    if made["about"] != about:
+                        raise RecipeChangedError(
+                            self._training_file(name),
+                            _digest(json.dumps(made["about"])),
+                            _digest(json.dumps(about)),
+                        )
+                    continue
                 trained = train(
                     goal, training, validation, folder, course=self.course, deadline=deadline, say=self.say
                 )
                 score = self.score(trained, training, validation)
-                write_bytes(folder / "score.json", json.dumps(score, indent=1).encode())
+                if goal.task.sight == "grey":
+                    fold_luma(trained.encoder)
+                write_bytes(self._encoder_file(name), weights_bytes(trained.encoder))
+                made = {"about": about, "history": trained.history, "score": score}
+                write_bytes(self._training_file(name), json.dumps(made, indent=1).encode())
                 self.say(f"{name}: {score['ratio']:.2f} of the best constant's loss")
+
+    def training(self, name: str) -> dict[str, Any] | None:
+        """Read what made a finished network, its losses by epoch and its score."""
+        path = self._training_file(name)
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def _training_file(self, name: str) -> Path:
+        return self.home / "trainings" / f"{name}.json"
+
+    def _encoder_file(self, name: str) -> Path:
+        return self.home / "encoders" / f"{name}.safetensors"
 
     def score(self, trained: Trained, training: Views, validation: Views) -> dict[str, object]:
         """Compare a network with the best constant and a readout of the untrained encoder."""
@@ -159,15 +187,23 @@ class Workplace:
         }  # fmt: skip
 
     def encoder(self, name: str) -> Encoder:
-        """Load a trained encoder as the zoo ships it: it takes the coloured picture."""
-        path = self.folder / "runs" / name / "encoder.safetensors"
-        if not path.exists():
-            raise NotTrainedError(name, path)
+        """Load a finished encoder as the zoo ships it: it takes the coloured picture."""
         encoder = build_encoder(seed=self.course.seed, bottleneck=self.course.bottleneck)
-        encoder.load_state_dict(load_file(path))
-        if BY_NAME[name].sight == "grey":
-            fold_luma(encoder)
+        state = {key: value.float() for key, value in load(self.weights(name)).items()}
+        encoder.load_state_dict(state, strict=False)  # BatchNorm's counters of batches do not ship
         return encoder.eval()
+
+    def weights(self, name: str) -> bytes:
+        """Read the weights of a finished network as they ship.
+
+        Raises
+        ------
+        NotTrainedError
+        """
+        path = self._encoder_file(name)
+        if not path.exists() or self.training(name) is None:
+            raise NotTrainedError(name, path)
+        return path.read_bytes()
 
     # -- transfers
 
@@ -236,10 +272,7 @@ class Workplace:
         parts = {part: getattr(self.split, part).digest for part in ("training", "validation", "test")}
         if source in ROWS:
             return {**parts, "weights": f"seed {self.course.seed}"}
-        path = self.folder / "runs" / source / "encoder.safetensors"
-        if not path.exists():
-            raise NotTrainedError(source, path)
-        return {**parts, "weights": hashlib.sha256(path.read_bytes()).hexdigest()}
+        return {**parts, "weights": hashlib.sha256(self.weights(source)).hexdigest()}
 
     def losses(
         self, targets: tuple[str, ...] = TARGETS, *, again: bool = False

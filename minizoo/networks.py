@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from modelatlas.zoo.architectures.mini import CODE, Bottleneck, Encoder, convolution
 
 __all__ = [
     "LUMA", "OUTPUT", "PixelDecoder", "VectorDecoder", "build_decoder", "build_encoder", "fold_luma",
-    "quiet_units",
+    "quiet_units", "weights_bytes",
 ]  # fmt: skip
 
 OUTPUT = 64  # pixels a side of every picture-like answer
@@ -105,6 +106,17 @@ def fold_luma(encoder: Encoder) -> None:
     weight = encoder.stem[0].weight
     total = weight.sum(1, keepdim=True)
     weight.copy_(total * weight.new_tensor(LUMA).view(1, 3, 1, 1))
+
+
+def weights_bytes(encoder: nn.Module) -> bytes:
+    """Pack weights as they ship: kernels in float16, vectors and BatchNorm's statistics in float32.
+
+    Half precision could lose a small variance.
+    """
+    state = encoder.state_dict()
+    kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    halves = {name: value.half() if value.ndim > 1 else value.float() for name, value in kept.items()}
+    return save({name: value.contiguous() for name, value in halves.items()}, metadata={"format": "pt"})
 
 
 def quiet_units(codes: Float[Tensor, "image channel y x"], *, share: float = 0.01) -> list[int]:

@@ -1,11 +1,10 @@
-"""Write what ships into the data distribution: encoders in float16, cards, scores, transfers, the probe.
+"""Write what ships into the data distribution, beside the encoders that trainings leave there.
 
-`encoders/<task>.safetensors` holds the trained encoder, its kernels in float16 and its vectors in float32,
-where half precision could lose a small variance; `cards.json` says of each what it was trained on and how
-well; `transfers/losses.npz` holds an array [source, test view] for every target, with the names of both, and
-`<target>.again` of the second seed; `transfers/affinities.csv` is the reference `mini`, made of the losses by
-`modelatlas.evaluation` (win rates, hierarchy process): of all test views, of the second seed, and of both
-halves of the test views. `rooms/` is the probe (`minizoo.rooms_probe`).
+`cards.json` says of each encoder what it was trained on and how well; `transfers/losses.npz` holds an array
+[source, test view] for every target, with the names of both, and `<target>.again` of the second seed;
+`transfers/affinities.csv` is the reference `mini`, made of the losses by `modelatlas.evaluation` (win rates,
+hierarchy process): of all test views, of the second seed, and of both halves of the test views. `rooms/` is
+the probe (`minizoo.rooms_probe`).
 """
 
 import hashlib
@@ -15,31 +14,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import save
 
 from minizoo.learning import Workplace
 from minizoo.losses import TASKS
-from minizoo.paths import REPO, write_bytes
+from minizoo.paths import write_bytes
 from minizoo.rooms_probe import room_of, write_rooms
 from minizoo.transfer import ROWS
 from modelatlas.evaluation import affinities_from_losses
 from modelatlas.zoo.architectures.mini import CODE, INPUT
 
-__all__ = ["HOME", "card", "table", "weights_bytes", "write"]
+__all__ = ["card", "table", "write"]
 
-HOME = REPO / "mini-data" / "modelatlas_mini"
 LICENCE = "Apache-2.0"
 
 
-def write(place: Workplace, out: Path) -> str:
-    """Write all finished encoders and transfers; return a sentence on what there is."""
-    cards = []
-    for task in TASKS:
-        if (place.folder / "runs" / task.name / "score.json").exists():
-            data = weights_bytes(place.encoder(task.name))
-            write_bytes(out / "encoders" / f"{task.name}.safetensors", data)
-            cards.append(card(place, task.name, data))
+def write(place: Workplace) -> str:
+    """Write cards, transfers and the probe; return a sentence on what there is."""
+    out = place.home
+    cards = [card(place, task.name) for task in TASKS if place.training(task.name)]
     write_bytes(out / "cards.json", json.dumps(cards, indent=1).encode())
     losses = place.losses()
     if losses:
@@ -53,19 +45,11 @@ def write(place: Workplace, out: Path) -> str:
     )
 
 
-def weights_bytes(encoder: torch.nn.Module) -> bytes:
-    """Pack weights: kernels in float16, vectors and BatchNorm's statistics in float32, no counters."""
-    state = encoder.state_dict()
-    kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-    halves = {name: value.half() if value.ndim > 1 else value.float() for name, value in kept.items()}
-    return save({name: value.contiguous() for name, value in halves.items()}, metadata={"format": "pt"})
-
-
-def card(place: Workplace, name: str, data: bytes) -> dict[str, object]:
+def card(place: Workplace, name: str) -> dict[str, object]:
     """Describe an encoder: what it is, how it was trained, how well it does, its checksum."""
-    folder = place.folder / "runs" / name
-    score = json.loads((folder / "score.json").read_text())
-    about = json.loads((folder / "history.json").read_text())
+    made, data = place.training(name), place.weights(name)
+    assert made is not None, name
+    score = made["score"]
     return {
         "name": name, "task": name, "group": score["group"], "licence": LICENCE,
         "file": f"encoders/{name}.safetensors", "bytes": len(data),
@@ -73,10 +57,10 @@ def card(place: Workplace, name: str, data: bytes) -> dict[str, object]:
         "parameters": sum(p.numel() for p in place.encoder(name).parameters()),
         "input": {"height": INPUT, "width": INPUT, "channels": 3, "range": [-1, 1]},
         "layer": "code", "layer_shape": CODE, "bottleneck": place.course.bottleneck,
-        "training": {**about["course"], "views": score["views"], "recipe": place.recipe},
+        "training": {**made["about"]["course"], "views": score["views"], "recipe": place.recipe},
         "score": {k: score[k] for k in ("loss", "constant", "random", "ratio", "ratio_random")},
         "curve": [[entry["step"], round(entry["training"], 4), round(entry["validation"], 4)]
-                  for entry in about["history"]],
+                  for entry in made["history"]],
     }  # fmt: skip
 
 
@@ -85,9 +69,8 @@ def table(place: Workplace) -> str:
     columns = ("ratio", "ratio_random", "training", "validation", "loss")
     lines = [f"{'task':18s}" + "".join(f"{name:>14s}" for name in (*columns, "epoch")) + "  quiet units"]
     for task in TASKS:
-        path = place.folder / "runs" / task.name / "score.json"
-        if path.exists():
-            score = json.loads(path.read_text())
+        if made := place.training(task.name):
+            score = made["score"]
             numbers = "".join(f"{score[name]:14.3f}" for name in columns)
             star = "" if score["ratio"] <= 0.85 and score["ratio_random"] < 1 else " *"
             epoch = f"{score['epoch']}/{score['epochs']}"

@@ -9,6 +9,7 @@ from minizoo.errors import DiskFullError
 __all__ = [
     "CACHE",
     "DOWNLOADS",
+    "HOME",
     "PICTURES",
     "REPO",
     "UNPACKED",
@@ -27,6 +28,7 @@ WORLDS = CACHE / "assets" / "worlds"
 PICTURES = CACHE / "assets" / "pictures"
 WORK = CACHE / "work"
 VIEWS = Path(__file__).resolve().parent / "views"
+HOME = REPO / "mini-data" / "modelatlas_mini"  # what ships
 
 
 def check_disk(folder: Path, need_mb: int = 200) -> None:

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from minizoo.dataset import Views, batches, order
@@ -32,7 +31,7 @@ from minizoo.paths import write_bytes
 from modelatlas.run.precision import has_bfloat16
 from modelatlas.zoo.architectures.mini import Bottleneck, Encoder
 
-__all__ = ["Course", "Stopped", "Trained", "best_constant", "judge", "precision", "train"]
+__all__ = ["Course", "Stopped", "Trained", "best_constant", "describe", "judge", "precision", "train"]
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ def train(
     goal
         The task, fitted on `training`.
     folder
-        Holds the state after the last whole epoch; at the end `encoder.safetensors`, `decoder.safetensors`
-        and `history.json` as well.
+        Holds the state after the last whole epoch.
     deadline
         On `time.monotonic`; looked at after every epoch.
 
@@ -115,7 +113,12 @@ def train(
         say(f"{goal.task.name} {run.step}/{course.steps}: loss {loss:.4f}, validation {score:.4f}")
         if time.monotonic() > deadline and run.step < course.steps:
             raise Stopped(f"{goal.task.name}: stopped at step {run.step} of {course.steps}")
-    return run.finish(folder)
+    return run.finish()
+
+
+def describe(goal: Goal, course: Course, data: str) -> dict[str, object]:
+    """Return everything that decides how a training ends, as JSON-able data; `data` is its views' digest."""
+    return json.loads(json.dumps({"course": asdict(course), "goal": goal.describe(), "data": data}))
 
 
 class _Run:
@@ -123,7 +126,7 @@ class _Run:
 
     def __init__(self, goal: Goal, course: Course, data: str) -> None:
         self.goal, self.course = goal, course
-        self.about = json.loads(json.dumps({"course": asdict(course), "goal": goal.describe(), "data": data}))
+        self.about = describe(goal, course, data)
         self.encoder = build_encoder(seed=course.seed, bottleneck=course.bottleneck)
         self.decoder = build_decoder(goal.task.side, goal.outputs, seed=course.seed)
         self.optimiser = torch.optim.AdamW(self._decays(), lr=course.rate)
@@ -193,15 +196,10 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.best, self.step, self.history = state["best"], state["step"], state["history"]
 
-    def finish(self, folder: Path) -> Trained:
-        """Load the best epoch's networks and write them out."""
+    def finish(self) -> Trained:
+        """Load the best epoch's networks."""
         self.encoder.load_state_dict(self.best["encoder"])
         self.decoder.load_state_dict(self.best["decoder"])
-        for name in ("encoder", "decoder"):
-            tensors = {key: value.contiguous() for key, value in self.best[name].items()}
-            write_bytes(folder / f"{name}.safetensors", save(tensors))
-        text = json.dumps({**self.about, "history": self.history}, indent=1)
-        write_bytes(folder / "history.json", text.encode())
         return Trained(self.encoder.eval(), self.decoder.eval(), self.goal, tuple(self.history))
 
 

@@ -47,6 +47,7 @@ def test_processes_share_the_tasks_and_a_second_call_finds_all_done(tmp_path):
 
     def call(*words):
         command = [sys.executable, "-m", "minizoo", *words, "--tiny", "--steps", "4", "--readout-steps", "4"]
+        command += ["--home", str(tmp_path / "mini")]
         return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=400)
 
     labelled = subprocess.run(
@@ -64,7 +65,7 @@ def test_processes_share_the_tasks_and_a_second_call_finds_all_done(tmp_path):
     done = call("transfer", "--sources", tasks, "--targets", "rgb2depth")
     assert done.returncode == 0, done.stderr
     assert call("scores").stdout.count("\n") == 4
-    packed = call("package", "--out", str(tmp_path / "mini"))
+    packed = call("package")
     assert ": 3 encoders, 6 transfers to 1 targets" in packed.stdout
     cards = json.loads((tmp_path / "mini" / "cards.json").read_text())
     assert [card["task"] for card in cards] == [t.name for t in TASKS if t.name in tasks.split(",")]

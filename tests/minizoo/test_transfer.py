@@ -169,13 +169,14 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minizoo.labelled.LEARNING", folder / "learning")
         yield Workplace(
-            folder / "shards", "test", Course(steps=6, batch=8), Budget(steps=6, batch=8, constant_steps=10),
+            folder / "shards", folder / "home", "test", Course(steps=6, batch=8),
+            Budget(steps=6, batch=8, constant_steps=10),
             {"training": "train", "validation": "val", "transfer": "transfer", "test": "test"},
             say=lambda _: None, root=folder / "learning",
         )  # fmt: skip
 
 
-def test_labels_training_transfers_and_package_of_two_tasks(place, tmp_path):
+def test_labels_training_transfers_and_package_of_two_tasks(place):
     views = place.views("training")
     assert isinstance(views, Views)
     assert len(views) == 12
@@ -197,11 +198,11 @@ def test_labels_training_transfers_and_package_of_two_tasks(place, tmp_path):
             assert row.shape == (len(place.views("test")),)
             assert np.isfinite(row).all()
 
-    said = package.write(place, tmp_path)
+    said = package.write(place)
     assert ": 2 encoders, 10 transfers to 2 targets, 6 probe views" in said
-    cards = json.loads((tmp_path / "cards.json").read_text())
+    cards = json.loads((place.home / "cards.json").read_text())
     assert [card["task"] for card in cards] == ["colorization", "rgb2depth"]
-    table = tmp_path / "transfers" / "affinities.csv"
+    table = place.home / "transfers" / "affinities.csv"
     with table.open() as stream:
         rows = list(csv.DictReader(stream))
     sets = [row["training_set"] for row in rows if row["target"] == "rgb2depth"]
@@ -210,25 +211,44 @@ def test_labels_training_transfers_and_package_of_two_tasks(place, tmp_path):
         column = read_transfers(table, training_set=name).values[:, 0]
         assert column.sum() == pytest.approx(1)
     assert {row["source"] for row in rows} == set(tasks)
-    probe = open_probe(tmp_path / "rooms" / "manifest.json")
+    probe = open_probe(place.home / "rooms" / "manifest.json")
     assert len(probe) == 3 * 2
     assert {image.photograph for image in probe.images} == {room_of(image.id) for image in probe.images}
     assert len({image.photograph for image in probe.images}) == 3
-    with np.load(tmp_path / "transfers" / "losses.npz") as kept:
+    with np.load(place.home / "transfers" / "losses.npz") as kept:
         np.testing.assert_array_equal(kept["rgb2depth"][0], losses["rgb2depth"]["colorization"])
         assert kept["views"].tolist() == list(place.views("test").names)
 
 
 def test_shipped_weights_give_the_codes_of_the_trained_encoder(place):
     place.train(("rgb2depth",))
-    encoder = place.encoder("rgb2depth")
-    again = build_encoder(seed=0)
-    state = {k: v.float() for k, v in load(package.weights_bytes(encoder)).items()}
-    missing = again.load_state_dict(state, strict=False)
+    trained = build_encoder(seed=0)
+    state = torch.load(place.folder / "runs" / "rgb2depth" / "state.pt", weights_only=True)
+    trained.load_state_dict(state["best"]["encoder"])
+    shipped = load(place.weights("rgb2depth"))
+    missing = build_encoder(seed=0).load_state_dict(shipped, strict=False)
     assert all(name.endswith("num_batches_tracked") for name in missing.missing_keys)
     assert not missing.unexpected_keys
-    a, b = (codes_of(network, place.views("test"), "plain") for network in (encoder, again))
+    networks = (trained, place.encoder("rgb2depth"))
+    a, b = (codes_of(network, place.views("test"), "plain") for network in networks)
     torch.testing.assert_close(a, b, atol=0.05 * float(a.std()), rtol=0.05)
+
+
+def test_what_is_finished_is_taken_up_elsewhere_and_never_trained_again(place):
+    place.train(("rgb2depth",))
+    path = place.home / "trainings" / "rgb2depth.json"
+    about = json.loads(path.read_text())["about"]
+    assert about["course"]["steps"] == 6
+    assert about["data"] == place.views("training").digest
+    assert about["goal"]["task"] == "rgb2depth"
+    before = path.stat().st_mtime_ns, place.weights("rgb2depth")
+    elsewhere = replace(place, root=place.root / "elsewhere")
+    elsewhere.train(("rgb2depth",))
+    assert (path.stat().st_mtime_ns, place.weights("rgb2depth")) == before
+    assert not (elsewhere.folder / "runs" / "rgb2depth").exists()
+    longer = replace(elsewhere, course=Course(steps=7, batch=8))
+    with pytest.raises(RecipeChangedError, match=r"trainings/rgb2depth\.json was made by recipe"):
+        longer.train(("rgb2depth",))
 
 
 def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
@@ -272,7 +292,7 @@ def test_views_of_another_recipe_are_refused(place):
 def test_a_transfer_made_with_other_weights_is_refused(place):
     place.train(("rgb2depth",))
     place.transfer(("rgb2depth",), ("class_places",))
-    path = place.folder / "runs" / "rgb2depth" / "encoder.safetensors"
+    path = place.home / "encoders" / "rgb2depth.safetensors"
     kept = path.read_bytes()
     state = load_file(path)
     try:
