@@ -4,9 +4,10 @@
 
 Timm networks with random weights, 8 images each. Candidates take turns: a machine's drift hits all alike.
 
-    engine        all three methods (attribute)
-    bare          one forward and two backward passes of autograd, parameters frozen
+    engine        all three methods (attribute), BatchNorm folded into the convolutions, as `chart` does
+    bare          one forward and two backward passes of autograd, folded too, parameters frozen
     bare-once     one forward and one backward pass
+    as-it-is      engine without folding
     captum        Saliency and InputXGradient, as its users call them
     zennit        epsilon rule with merged BatchNorm: epsilon-lrp (networks that Zennit has a canonizer for)
     floor         FLOPs of three passes / the peak rate of a matrix product measured beside them (computed)
@@ -30,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from modelatlas.attribution import attribute, target_layer
+from modelatlas.attribution import Folding, attribute, target_layer
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 
 declare_missing_ops()
@@ -55,6 +56,14 @@ def _load(name: str) -> tuple[nn.Module, Tensor, str]:
 
 def _candidates(model: nn.Module, images: Tensor, layer: str) -> dict[str, Candidate]:
     total = LayerTotal(model, layer)
+    folding = Folding.of(model, images[:1], layer)
+
+    def folded(call: Candidate) -> Candidate:
+        def run() -> None:
+            with folding.applied():
+                call()
+
+        return run
 
     def bare(passes: int) -> None:
         model.requires_grad_(False)
@@ -71,9 +80,10 @@ def _candidates(model: nn.Module, images: Tensor, layer: str) -> dict[str, Candi
             method.attribute(images.clone().requires_grad_())
 
     found: dict[str, Candidate] = {
-        "engine": lambda: attribute(model, images, layer=layer),
-        "bare": lambda: bare(2),
-        "bare-once": lambda: bare(1),
+        "engine": folded(lambda: attribute(model, images, layer=layer)),
+        "bare": folded(lambda: bare(2)),
+        "bare-once": folded(lambda: bare(1)),
+        "as-it-is": lambda: attribute(model, images, layer=layer),
         "captum": captum,
     }
     if type(model).__name__ == "ResNet":

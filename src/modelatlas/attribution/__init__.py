@@ -5,11 +5,13 @@ graph (`tape`, with `rules` and `nonlinear`), and leaves the gradient methods to
 """
 
 from modelatlas.attribution.engine import attribute
+from modelatlas.attribution.folding import Folding
 from modelatlas.attribution.grid import area_grid, map_vectors
 from modelatlas.attribution.hidden import through_no_grad
 from modelatlas.attribution.layers import LayerInfo, TargetLayer, candidate_layers, target_layer
 
 __all__ = [
+    "Folding",
     "LayerInfo",
     "TargetLayer",
     "area_grid",

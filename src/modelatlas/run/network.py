@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from modelatlas.attribution import attribute, map_vectors, target_layer
+from modelatlas.attribution import Folding, attribute, map_vectors, target_layer
 from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError, StoreError
 from modelatlas.probe import Probe
 from modelatlas.run.arithmetic import choose_device
@@ -64,6 +64,8 @@ class Network:
         Of its output, without the batch axis.
     memory_format
         Of its weights and images.
+    folding
+        Its convolutions with their BatchNorms folded in, which its maps are computed with.
     precision
         float32, float64 or bf16.
     precision_check
@@ -76,6 +78,7 @@ class Network:
     reason: str
     layer_shape: tuple[int, ...]
     memory_format: torch.memory_format
+    folding: Folding
     precision: str
     precision_check: Mapping[str, float] | None = None
 
@@ -93,7 +96,9 @@ class Network:
         else:
             layer, shape = loaded.layer, loaded.card.layer_shape or ()
             reason = "asked for" if task.spec.layer == layer else "stated by the model's card"
-        network = cls(loaded, device, layer, reason, shape, order, "float32" if asked == "auto" else asked)
+        folding = Folding.of(loaded.module, first.to(memory_format=order), layer)
+        precision = "float32" if asked == "auto" else asked
+        network = cls(loaded, device, layer, reason, shape, order, folding, precision)
         if asked != "auto":
             return network
         if task.record is not None:  # what it began with
@@ -172,7 +177,7 @@ class Network:
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Compute unit maps and norms, on the device."""
         images = _tensor(inputs, self.precision, self.device).to(memory_format=self.memory_format)
-        with multiplying(self.device, self.precision):
+        with multiplying(self.device, self.precision), self.folding.applied():
             found = attribute(
                 self.loaded.module,
                 images,
