@@ -124,6 +124,11 @@ def slow() -> Any:
     return odd(before=lambda x: time.sleep(0.3))
 
 
+def hanging() -> Any:
+    """Never comes back from more than one image."""
+    return odd(before=lambda x: time.sleep(3600 * (len(x) > 1)))
+
+
 def killed() -> Any:
     """As when the kernel ends a process whose memory ran out: four images fit, more do not."""
 

@@ -31,6 +31,7 @@ def chart(
     precision: str = "float32",
     threads: int | None = None,
     linkage: str = "single",
+    patience: float = 3600.0,
     exclude: Sequence[str] = (),
     strict: bool = False,
     trust_code: bool = False,
@@ -73,6 +74,8 @@ def chart(
         Of torch.
     linkage
         Of the tree: single, complete, average, weighted, ward.
+    patience
+        Seconds after which a model that neither loads nor finishes a batch is left out.
     exclude
         Names of models to leave alone.
     strict
@@ -116,6 +119,7 @@ def chart(
         precision=precision,
         threads=threads,
         linkage=linkage,
+        patience=patience,
     )
     chosen = as_zoo(zoo)
     opened = opened_probe(probe, images=images, seed=seed, progress=progress)

@@ -182,6 +182,20 @@ def test_convert_works_for_any_source(capsys, tmp_path):
     assert json.loads(out.with_suffix(".json").read_text())["trained"] is False
 
 
+def test_fetching_many_goes_on_after_one_that_fails(capsys, small_checkpoint, monkeypatch):
+    there, gone = "slim:mobilenet_v1_025_128", "slim:mobilenet_v1_050_160"
+    assert run(["zoo", "fetch", there, "--from", str(small_checkpoint)]) == 0
+    monkeypatch.setattr(socket, "getaddrinfo", _refuse)
+    monkeypatch.setattr(socket.socket, "connect", _refuse)
+    capsys.readouterr()
+    assert run(["zoo", "fetch", f"{gone},{there}"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{there}\t")
+    assert out.count("\n") == 1
+    assert "not fetched: " in err
+    assert err.splitlines()[-1] == f"1 of 2 not fetched: {gone}"
+
+
 def test_verify_tells_right_from_wrong(capsys, small_checkpoint, tmp_path, monkeypatch):
     """A file that changed in the cache is not used; there is no network to fetch it again."""
     name = "slim:mobilenet_v1_025_128"

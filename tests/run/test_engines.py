@@ -74,6 +74,17 @@ def test_models_that_take_their_process_down_are_left_out_and_the_rest_goes_on(t
     assert {model.name: model.batch for model in open_atlas(tmp_path / "a").models}[spec("killed")] == 4
 
 
+def test_a_model_that_hangs_is_left_out_and_the_rest_goes_on(tmp_path, pictures):
+    events, options = [], {"engine": ApartEngine, "batch": 8, "patience": 6.0}
+    result = chart_small(tmp_path / "a", pictures, "relu", "hanging", "silu", events=events, **options)
+    assert result.charted == tuple(spec(name) for name in ("relu", "silu"))
+    assert result.excluded == {
+        spec("hanging"): "nothing was loaded or computed for 6 s, and its process was ended; "
+        "--patience gives it longer"
+    }
+    assert not any(event.kind == "halved" for event in events)  # it is not memory that it lacks
+
+
 def worker_of(parent: int) -> int | None:
     """The worker that `parent` started; other tests leave children of their own, as multiprocessing does."""
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -55,6 +55,14 @@ def chart(
     linkage: Annotated[
         str, typer.Option("--linkage", help="Of the tree: single, average, complete, ...")
     ] = "single",
+    patience: Annotated[
+        float,
+        typer.Option(
+            "--patience",
+            metavar="SECONDS",
+            help="Leave out a model that neither loads nor finishes a batch so long.",
+        ),
+    ] = 3600.0,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Model to leave out; repeatable.")
     ] = None,
@@ -91,6 +99,7 @@ def chart(
         "precision": precision,
         "threads": threads,
         "linkage": linkage,
+        "patience": patience,
     }
     if estimate:
         if until is not None:

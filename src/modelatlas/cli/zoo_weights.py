@@ -31,8 +31,8 @@ def fetch(
         Path | None, typer.Option("--from", metavar="FILE", help="Archive or weights file, got by hand.")
     ] = None,
 ) -> None:
-    """Fetch weights into the cache before they are needed."""
-    from modelatlas.errors import InputError
+    """Fetch weights into the cache before they are needed; what fails does not stop the others."""
+    from modelatlas.errors import InputError, ModelAtlasError
     from modelatlas.zoo import fetch_weights
 
     entries = _entries(zoo)
@@ -40,17 +40,28 @@ def fetch(
         raise InputError(
             f"--from names the file of one model, and {zoo} has {len(entries)}; fetch them one by one"
         )
+    failed = []
     for number, entry in enumerate(entries, start=1):
         render.note(f"{number} of {len(entries)}: {entry.name}")
         with _transfer_bar() as bar:
             task = bar.add_task(entry.name, total=None)
-            paths = fetch_weights(
-                entry.spec,
-                file=file,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),  # noqa: B023
-            )
+            try:
+                paths = fetch_weights(
+                    entry.spec,
+                    file=file,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),  # noqa: B023
+                )
+            except ModelAtlasError as error:
+                if len(entries) == 1:
+                    raise
+                failed.append(entry.name)
+                render.note(f"not fetched: {error}")
+                continue
         for path in paths:
             typer.echo(f"{entry.name}\t{path}")
+    if failed:
+        render.note(f"{len(failed)} of {len(entries)} not fetched: {', '.join(failed)}")
+        raise typer.Exit(1)
 
 
 def convert(

@@ -43,6 +43,9 @@ class Settings:
         Of torch, at least 1; None: torch's own choice.
     linkage
         Of the tree.
+    patience
+        Seconds after which a worker process that neither loads nor finishes a batch is ended, and its model
+        left out; above 0, infinite to wait for ever.
     """
 
     methods: tuple[str, ...] = METHODS
@@ -54,6 +57,7 @@ class Settings:
     precision: str = "float32"
     threads: int | None = None
     linkage: str = "single"
+    patience: float = 3600.0
 
     def __post_init__(self) -> None:
         """Check every value; `InputError` names the option and what it may be."""
@@ -70,6 +74,7 @@ class Settings:
             self.batch is None or 1 <= self.batch <= SHARD, f"batch {self.batch}: give 1 to {SHARD}, or auto"
         )
         _need(self.threads is None or self.threads >= 1, f"threads {self.threads}: give at least 1")
+        _need(self.patience > 0, f"patience {self.patience}: give a number of seconds above 0")
         _need(
             self.precision in PRECISIONS, f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}"
         )

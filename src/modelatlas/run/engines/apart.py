@@ -7,12 +7,14 @@ when its pipe closes, so it does not outlive this process however that ends.
 """
 
 import json
+import math
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -41,18 +43,24 @@ _ENVIRONMENT: Final = {
 class _Died(Exception):  # noqa: N818 - a message between two methods, not an error that anybody sees
     """The worker ended without an answer."""
 
-    def __init__(self, status: int, said: str) -> None:
+    def __init__(self, status: int, said: str, *, silent_for: float | None) -> None:
         self.status = status
         self.said = said
+        self.silent_for = silent_for
         super().__init__(status)
 
     @property
     def killed(self) -> bool:
         """Whether it was killed from outside, as the kernel does when memory runs out."""
-        return self.status == -getattr(signal, "SIGKILL", 9)
+        return self.silent_for is None and self.status == -getattr(signal, "SIGKILL", 9)
 
     def __str__(self) -> str:
         """Say how it ended, and its last words."""
+        if self.silent_for is not None:
+            return (
+                f"nothing was loaded or computed for {self.silent_for:g} s, and its process was ended; "
+                "--patience gives it longer"
+            )
         if self.status < 0:
             try:
                 how = f"by {signal.Signals(-self.status).name}"
@@ -62,6 +70,42 @@ class _Died(Exception):  # noqa: N818 - a message between two methods, not an er
             how = f"with exit status {self.status}"
         last = next((line.strip() for line in reversed(self.said.splitlines()) if line.strip()), "")
         return f"its process ended {how}" + (f" ({last[:200]})" if last else "")
+
+
+class _Watch:
+    """Ends a process that is not heard of for some time; a context manager.
+
+    It begins to count with the process's first word: what starting it takes is nobody's fault.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], patience: float) -> None:
+        self.expired = False
+        self._process, self._patience = process, patience
+        self._word, self._over = threading.Event(), False
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over = True
+        self._word.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def heard(self) -> None:
+        """Begin to wait, or begin anew."""
+        self._word.set()
+        if self._thread.ident is None and math.isfinite(self._patience):
+            self._thread.start()
+
+    def _wait(self) -> None:
+        while self._word.wait(min(self._patience, threading.TIMEOUT_MAX)):
+            self._word.clear()
+            if self._over:
+                return
+        self.expired = True
+        self._process.kill()
 
 
 class ApartEngine:
@@ -79,6 +123,7 @@ class ApartEngine:
         self._root, self._probe = root, probe
         self._worker: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
+        self._ready = False
 
     def __enter__(self) -> "ApartEngine":
         """Let a worker import torch already, where there is no atlas yet and so surely something to do."""
@@ -131,20 +176,27 @@ class ApartEngine:
         worker = self._worker = self._worker or self._start()
         self._send(worker, (what, self._root, self._probe, task))
         assert worker.stdout is not None
-        for line in worker.stdout:
-            if not line.endswith(b"\n"):
-                break  # it died in the middle of a word
-            kind, value = json.loads(line)
-            if kind == "event":
-                progress(Event(**value))
-            elif kind == "answer":
-                return value
-            else:
-                parts, trace = value
-                error = getattr(errors, kind)(*parts)
-                error.add_note(f"In the worker process: {trace}")
-                raise error
-        raise self._death()
+        with _Watch(worker, task.settings.patience) as watch:
+            if self._ready:
+                watch.heard()
+            for line in worker.stdout:
+                watch.heard()
+                if not line.endswith(b"\n"):
+                    break  # it died in the middle of a word
+                self._ready = True
+                kind, value = json.loads(line)
+                if kind == "ready":
+                    continue
+                if kind == "event":
+                    progress(Event(**value))
+                elif kind == "answer":
+                    return value
+                else:
+                    parts, trace = value
+                    error = getattr(errors, kind)(*parts)
+                    error.add_note(f"In the worker process: {trace}")
+                    raise error
+        raise self._death(silent_for=task.settings.patience if watch.expired else None)
 
     def _start(self) -> subprocess.Popen[bytes]:
         """Start a worker with our import path; -P keeps the current folder from shadowing packages."""
@@ -168,7 +220,7 @@ class ApartEngine:
         except BrokenPipeError as error:
             raise self._death() from error
 
-    def _death(self) -> _Died:
+    def _death(self, *, silent_for: float | None = None) -> _Died:
         """Collect a worker that has ended: how, and its last words."""
         worker, stderr = self._worker, self._stderr
         assert worker is not None
@@ -177,10 +229,10 @@ class ApartEngine:
         stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _TAIL))
         said = stderr.read().decode(errors="replace")
         self._end()
-        return _Died(status, said)
+        return _Died(status, said, silent_for=silent_for)
 
     def _end(self) -> None:
-        worker, self._worker = self._worker, None
+        worker, self._worker, self._ready = self._worker, None, False
         if worker is not None:
             worker.kill()
             worker.wait()

@@ -32,6 +32,7 @@ def main() -> None:
     os.dup2(2, 1)
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, work), daemon=True).start()
+    _say(answers, "ready", None)
     engine: HereEngine | None = None  # holds the worker lock until this process ends
     while True:
         what, root, probe, task = work.get()
