@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modelatlas.zoo.onnx_graphs.nodes import Arrays, Node, UnsupportedError, as_tensor
-from modelatlas.zoo.onnx_graphs.operators import OPERATORS, Function, same_pads
+from modelatlas.zoo.onnx_graphs.nodes import Arrays, Function, Node, UnsupportedError, as_tensor
+from modelatlas.zoo.onnx_graphs.operators import OPERATORS
+from modelatlas.zoo.onnx_graphs.windows import same_pads
 
 __all__ = ["evaluate", "layer_of"]
 

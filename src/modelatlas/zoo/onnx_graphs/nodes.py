@@ -1,6 +1,6 @@
 """A node of an ONNX graph as plain data, and what is read off its attributes and constants."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BATCH", "Arrays", "Node", "UnsupportedError", "as_tensor", "integers"]
+__all__ = [
+    "BATCH",
+    "Arrays",
+    "Function",
+    "Node",
+    "UnsupportedError",
+    "as_tensor",
+    "axes_of",
+    "integers",
+    "plain",
+]
 
 BATCH: ContextVar[int] = ContextVar("BATCH", default=1)
 """Number of images in the pass that runs."""
 
 Arrays = Mapping[str, np.ndarray]
+Function = Callable[..., Any]
+"""Takes a node's inputs, gives its output, or a tuple of them."""
 
 
 class UnsupportedError(Exception):
@@ -77,3 +89,18 @@ def as_tensor(array: np.ndarray) -> Tensor:
 def integers(values: Tensor | np.ndarray) -> list[int]:
     """Whole numbers out of a constant, or out of a shape that was computed on the way."""
     return [int(value) for value in values.reshape(-1).tolist()]
+
+
+def axes_of(node: Node) -> Callable[[Tensor | None], list[int] | None]:
+    """Axes from the attribute (older opsets) or from an input."""
+    stated = node.get("axes")
+
+    def axes(given: Tensor | None) -> list[int] | None:
+        return stated if given is None else integers(given)
+
+    return axes
+
+
+def plain(function: Function) -> Callable[[Node], Function]:
+    """Maker of an operator that has no attributes."""
+    return lambda node: function
