@@ -74,27 +74,30 @@ def run(options: argparse.Namespace) -> int:
         return 0
     from minizoo.losses import TARGETS, TASKS
     from minizoo.training import Stopped
+    from minizoo.trainings import train_all
 
     everything = tuple(task.name for task in TASKS)
     deadline = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     if options.command == "transfer":
-        place.transfer(
+        from minizoo.transfers import Transfers
+
+        Transfers(place).measure(
             _names(options.sources, everything), _names(options.targets, TARGETS), deadline=deadline
         )
         return 0
     try:
-        place.train(_names(options.tasks, everything), deadline=deadline)
+        train_all(place, _names(options.tasks, everything), deadline=deadline)
     except Stopped as note:
         print(f"{note}; run the same command again to go on", flush=True)
     return 0
 
 
 def _workplace(options: argparse.Namespace):
-    from minizoo.learning import SPLITS, Workplace, tiny_splits
     from minizoo.paths import HOME
+    from minizoo.readouts import Budget
     from minizoo.training import Course
-    from minizoo.transfer import Budget
     from minizoo.worker import Site
+    from minizoo.workplace import SPLITS, Workplace, tiny_splits
 
     site = Site(tiny=options.tiny)
     course = Course(steps=options.steps, bottleneck="linear" if options.linear else "relu")

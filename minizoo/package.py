@@ -1,25 +1,24 @@
-"""Write what ships into the data distribution, beside the encoders that trainings leave there.
+"""Write what ships into the data distribution, beside what trainings and transfers leave there.
 
-`cards.json` says of each encoder what it was trained on and how well; `transfers/losses.npz` holds an array
-[source, test view] for every target, with the names of both, and `<target>.again` of the second seed;
-`transfers/affinities.csv` is the reference `mini`, made of the losses by `modelatlas.evaluation` (win rates,
-hierarchy process): of all test views, of the second seed, and of both halves of the test views. `rooms/` is
-the probe (`minizoo.rooms_probe`).
+`cards.json` says of each encoder what it was trained on and how well; `transfers/affinities.csv` is the
+reference `mini`, made of the measured losses by `modelatlas.evaluation` (win rates, hierarchy process): of
+all test views, of the second seed, and of both halves of the test views. `rooms/` is the probe
+(`minizoo.rooms_probe`).
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minizoo.learning import Workplace
 from minizoo.losses import TASKS
 from minizoo.paths import write_bytes
+from minizoo.readouts import ROWS
 from minizoo.rooms_probe import room_of, write_rooms
-from minizoo.transfer import ROWS
+from minizoo.transfers import Transfers
+from minizoo.workplace import Workplace
 from modelatlas.evaluation import affinities_from_losses
 from modelatlas.zoo.architectures.mini import CODE, INPUT
 
@@ -33,9 +32,10 @@ def write(place: Workplace) -> str:
     out = place.home
     cards = [card(place, task.name) for task in TASKS if place.training(task.name)]
     write_bytes(out / "cards.json", json.dumps(cards, indent=1).encode())
-    losses = place.losses()
+    transfers = Transfers(place)
+    losses = transfers.losses()
     if losses:
-        _write_transfers(place, losses, out / "transfers")
+        _write_affinities(transfers, losses, out / "transfers" / "affinities.csv")
     views = write_rooms(place.shards, out / "rooms", recipe=place.recipe)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 2**20
     pairs = sum(len(rows) for rows in losses.values())
@@ -78,22 +78,18 @@ def table(place: Workplace) -> str:
     return "\n".join(lines)
 
 
-def _write_transfers(place: Workplace, losses: dict[str, dict[str, np.ndarray]], out: Path) -> None:
-    again = place.losses(again=True)
-    arrays: dict[str, np.ndarray] = {"views": np.array(place.split.test.names)}
-    for suffix, measured in (("", losses), (".again", again)):
-        for target, rows in measured.items():
-            arrays[target + suffix] = np.stack(list(rows.values()))
-            arrays[f"{target}{suffix}.sources"] = np.array(list(rows))
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_bytes(out / "losses.npz", data.getvalue())
-    half = _halves(place.split.test.names)
-    sets = {"all": losses, "again": again, "half-a": _only(losses, half), "half-b": _only(losses, ~half)}
+def _write_affinities(transfers: Transfers, losses: dict[str, dict[str, np.ndarray]], path: Path) -> None:
+    half = _halves(transfers.split.test.names)
+    sets = {
+        "all": losses,
+        "again": transfers.losses(again=True),
+        "half-a": _only(losses, half),
+        "half-b": _only(losses, ~half),
+    }
     lines = ["training_set,source,target,affinity"]
     for name, measured in sets.items():
         lines += [f"{name},{line}" for line in _affinities(measured)]
-    write_bytes(out / "affinities.csv", "\n".join([*lines, ""]).encode())
+    write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
 def _affinities(losses: dict[str, dict[str, np.ndarray]]) -> list[str]:

@@ -32,7 +32,7 @@ def test_no_views_is_one_line(capsys, tmp_path, monkeypatch):
 
 
 def test_scores_of_nothing_are_a_head(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("minizoo.learning.LEARNING", tmp_path)
+    monkeypatch.setattr("minizoo.workplace.LEARNING", tmp_path)
     assert main(["scores", "--tiny"]) == 0
     assert capsys.readouterr().out.split()[:3] == ["task", "ratio", "ratio_random"]
 
@@ -69,5 +69,5 @@ def test_processes_share_the_tasks_and_a_second_call_finds_all_done(tmp_path):
     assert ": 3 encoders, 6 transfers to 1 targets" in packed.stdout
     cards = json.loads((tmp_path / "mini" / "cards.json").read_text())
     assert [card["task"] for card in cards] == [t.name for t in TASKS if t.name in tasks.split(",")]
-    with np.load(tmp_path / "mini" / "transfers" / "losses.npz") as kept:
-        assert kept["rgb2depth"].shape == (6, 6)
+    with np.load(tmp_path / "mini" / "transfers" / "rgb2depth-11.npz") as kept:
+        assert kept["losses"].shape == (6, 6)

@@ -16,12 +16,14 @@ pytest.importorskip("skimage", reason="labels need scikit-image")
 from minizoo.dataset import Views
 from minizoo.errors import RecipeChangedError, SpoiltViewError
 from minizoo.labelled import NothingRenderedError, arrays, finished, label_shard, prepare
-from minizoo.learning import NotTrainedError, Workplace
 from minizoo.losses import BY_NAME, TARGETS, Goal
 from minizoo.networks import build_encoder
+from minizoo.readouts import ROWS, Budget, Split, codes_of, encode, readout, scratch, untrained, wanted
 from minizoo.rooms_probe import room_of
 from minizoo.training import Course, best_constant
-from minizoo.transfer import ROWS, Budget, Split, codes_of, encode, readout, scratch, untrained, wanted
+from minizoo.trainings import train_all
+from minizoo.transfers import Transfers
+from minizoo.workplace import NotTrainedError, Workplace
 from tests.minizoo.solids import FOV, looking, room
 
 from minizoo import package, store
@@ -182,17 +184,17 @@ def test_labels_training_transfers_and_package_of_two_tasks(place):
     assert len(views) == 12
     assert len({name.split("/")[0] for name in views.names}) == 2
     with pytest.raises(NotTrainedError, match="the network of colorization is not trained"):
-        place.transfer(("colorization",), ("rgb2depth",))
+        Transfers(place).measure(("colorization",), ("rgb2depth",))
 
     tasks = ("colorization", "rgb2depth")
-    place.train(tasks)
+    train_all(place, tasks)
     assert package.table(place).count("\n") == 2
-    place.transfer(tasks, ("rgb2depth", "class_places"))
-    losses = place.losses()
+    Transfers(place).measure(tasks, ("rgb2depth", "class_places"))
+    losses = Transfers(place).losses()
     assert list(losses) == [t for t in TARGETS if t in ("rgb2depth", "class_places")]
     assert list(losses["rgb2depth"]) == [*tasks, *ROWS]
-    assert list(place.losses(again=True)) == ["rgb2depth"]
-    assert list(place.losses(again=True)["rgb2depth"]) == list(tasks)
+    assert list(Transfers(place).losses(again=True)) == ["rgb2depth"]
+    assert list(Transfers(place).losses(again=True)["rgb2depth"]) == list(tasks)
     for rows in losses.values():
         for row in rows.values():
             assert row.shape == (len(place.views("test")),)
@@ -215,13 +217,18 @@ def test_labels_training_transfers_and_package_of_two_tasks(place):
     assert len(probe) == 3 * 2
     assert {image.photograph for image in probe.images} == {room_of(image.id) for image in probe.images}
     assert len({image.photograph for image in probe.images}) == 3
-    with np.load(place.home / "transfers" / "losses.npz") as kept:
-        np.testing.assert_array_equal(kept["rgb2depth"][0], losses["rgb2depth"]["colorization"])
+    with np.load(place.home / "transfers" / "rgb2depth-11.npz") as kept:
+        assert kept["rows"].tolist() == [*tasks, *ROWS]
+        np.testing.assert_array_equal(kept["losses"][0], losses["rgb2depth"]["colorization"])
         assert kept["views"].tolist() == list(place.views("test").names)
+    elsewhere = Transfers(replace(place, root=place.root / "elsewhere"))  # what is finished goes along
+    elsewhere.measure(tasks, ("rgb2depth", "class_places"))
+    assert not [*elsewhere.place.folder.glob("transfers/*/*.npz")]
+    np.testing.assert_equal(elsewhere.losses(), losses)
 
 
 def test_shipped_weights_give_the_codes_of_the_trained_encoder(place):
-    place.train(("rgb2depth",))
+    train_all(place, ("rgb2depth",))
     trained = build_encoder(seed=0)
     state = torch.load(place.folder / "runs" / "rgb2depth" / "state.pt", weights_only=True)
     trained.load_state_dict(state["best"]["encoder"])
@@ -235,7 +242,7 @@ def test_shipped_weights_give_the_codes_of_the_trained_encoder(place):
 
 
 def test_what_is_finished_is_taken_up_elsewhere_and_never_trained_again(place):
-    place.train(("rgb2depth",))
+    train_all(place, ("rgb2depth",))
     path = place.home / "trainings" / "rgb2depth.json"
     about = json.loads(path.read_text())["about"]
     assert about["course"]["steps"] == 6
@@ -243,12 +250,12 @@ def test_what_is_finished_is_taken_up_elsewhere_and_never_trained_again(place):
     assert about["goal"]["task"] == "rgb2depth"
     before = path.stat().st_mtime_ns, place.weights("rgb2depth")
     elsewhere = replace(place, root=place.root / "elsewhere")
-    elsewhere.train(("rgb2depth",))
+    train_all(elsewhere, ("rgb2depth",))
     assert (path.stat().st_mtime_ns, place.weights("rgb2depth")) == before
     assert not (elsewhere.folder / "runs" / "rgb2depth").exists()
     longer = replace(elsewhere, course=Course(steps=7, batch=8))
     with pytest.raises(RecipeChangedError, match=r"trainings/rgb2depth\.json was made by recipe"):
-        longer.train(("rgb2depth",))
+        train_all(longer, ("rgb2depth",))
 
 
 def test_new_buildings_join_a_split_and_only_they_are_labelled(place):
@@ -290,14 +297,16 @@ def test_views_of_another_recipe_are_refused(place):
 
 
 def test_a_transfer_made_with_other_weights_is_refused(place):
-    place.train(("rgb2depth",))
-    place.transfer(("rgb2depth",), ("class_places",))
+    train_all(place, ("rgb2depth",))
+    Transfers(place).measure(("rgb2depth",), ("class_places",))
     path = place.home / "encoders" / "rgb2depth.safetensors"
     kept = path.read_bytes()
     state = load_file(path)
     try:
         path.write_bytes(save({name: value + 1 for name, value in state.items()}))
-        with pytest.raises(RecipeChangedError, match=r"rgb2depth-11\.npz was made by recipe"):
-            place.transfer(("rgb2depth",), ("class_places",))
+        with pytest.raises(
+            RecipeChangedError, match=r"transfer rgb2depth -> class_places \(11\) was made by recipe"
+        ):
+            Transfers(place).measure(("rgb2depth",), ("class_places",))
     finally:
         path.write_bytes(kept)
