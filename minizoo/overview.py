@@ -101,11 +101,11 @@ def status(site: Site) -> str:
     floors = site.floors()
     for split in dict.fromkeys(floor.building.split for floor in floors):
         mine = [floor for floor in floors if floor.building.split == split]
-        rooms = [(f.building, k) for f in mine if not site.shard(f).exists() for k in f.rooms]
+        rooms = [(f.building, k) for f in mine if not site.done(f) for k in f.rooms]
         loose = sum(site.room_file(*room).exists() for room in rooms)
         lines.append(
             f"{split:9s} {finished[split]:3d} of {len(mine)} floors, {done[split]:5d} views, "
-            f"{size[split] / 2**20:5.1f} MB packed; {loose} loose rooms"
+            f"{size[split] / 2**20:5.1f} MB packed; {loose} loose rooms, {len(rooms) - loose} to make"
         )
     return "\n".join(lines)
 

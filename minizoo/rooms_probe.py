@@ -9,7 +9,7 @@ from minizoo.errors import SpoiltViewError
 from minizoo.notice import NOTICE
 from minizoo.paths import write_bytes
 from modelatlas._ids import bytes_digest, fingerprint
-from modelatlas.probe import Probe, ProbeImage
+from modelatlas.probe import Probe, ProbeImage, open_probe
 from modelatlas.probe.manifest import write_manifest
 
 __all__ = ["room_of", "write_rooms"]
@@ -26,6 +26,8 @@ def room_of(view: str) -> str:
 
 def write_rooms(shards: Path, out: Path, *, recipe: str) -> int:
     """Write pictures, manifest and notice of all finished floors of the probe; return how many pictures.
+
+    Without any such floor what ships stays as it is: shards of the probe are not kept with the others.
 
     Views of one room are one `photograph`: the probe's order takes the first of every room before the second
     of any.
@@ -60,7 +62,9 @@ def write_rooms(shards: Path, out: Path, *, recipe: str) -> int:
         )
         write_manifest(probe, out / "manifest.json")
         write_bytes(out / "NOTICE.md", NOTICE.read_bytes())
-    return len(images)
+        return len(images)
+    manifest = out / "manifest.json"
+    return len(open_probe(manifest)) if manifest.exists() else 0
 
 
 def _image(name: str, path: Path, data: bytes) -> ProbeImage:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,21 @@ class Site:
         """Shard of a floor."""
         return self.shards / f"{floor.name}.zip"
 
+    def done(self, floor: Floor) -> bool:
+        """Tell whether a floor is packed, or, of the probe, whether its pictures ship."""
+        rooms = {f"{floor.building.name}/r{index:02d}" for index in floor.rooms}
+        return self.shard(floor).exists() or rooms <= self.shipped
+
+    @cached_property
+    def shipped(self) -> frozenset[str]:
+        """Rooms of the probe whose pictures of this recipe ship; their shards need not be made again."""
+        path = paths.HOME / "rooms" / "manifest.json"
+        if not path.exists():
+            return frozenset()
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        mine = str(manifest["source"]).endswith(f"recipe {self.recipe}")
+        return frozenset(image["photograph"] for image in manifest["images"] if mine)
+
 
 def work(site: Site, *, rooms: int = 40, only: tuple[str, ...] = ()) -> int:
     """Work until nothing is left (0) or `rooms` rooms were made (RECYCLE). `only`: splits to make."""
@@ -66,8 +82,9 @@ def work(site: Site, *, rooms: int = 40, only: tuple[str, ...] = ()) -> int:
     for floor in site.floors():
         if only and floor.building.split not in only:
             continue
-        if site.shard(floor).exists():
-            store.read_index(site.shard(floor), site.recipe)
+        if site.done(floor):
+            if site.shard(floor).exists():
+                store.read_index(site.shard(floor), site.recipe)
             continue
         for index in floor.rooms:
             finished = site.room_file(floor.building, index)

@@ -19,6 +19,7 @@ from minizoo import paths, store, worker
 def site(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "WORK", tmp_path / "work")
     monkeypatch.setattr(paths, "VIEWS", tmp_path / "views")
+    monkeypatch.setattr(paths, "HOME", tmp_path / "home")
     return worker.Site()
 
 
@@ -70,6 +71,18 @@ def test_a_packed_floor_is_never_written_again(site):
     before = site.shard(floor).stat().st_mtime_ns
     worker._pack(site, floor)
     assert site.shard(floor).stat().st_mtime_ns == before
+
+
+def test_a_floor_of_the_probe_whose_pictures_ship_is_done(site):
+    floors = [floor for floor in site.floors() if floor.building.split == "probe"]
+    shown = [f"{floors[0].building.name}/r{index:02d}" for index in floors[0].rooms]
+    for recipe, done in ((site.recipe, [True, False]), ("older", [False, False])):
+        manifest = {
+            "source": f"rendered rooms, recipe {recipe}",
+            "images": [{"photograph": n} for n in shown],
+        }
+        paths.write_bytes(paths.HOME / "rooms" / "manifest.json", json.dumps(manifest).encode())
+        assert [worker.Site().done(floor) for floor in floors[:2]] == done
 
 
 def test_a_room_is_claimed_once_and_free_again_after(tmp_path):
