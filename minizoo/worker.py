@@ -58,9 +58,23 @@ class Site:
         return self.shards / f"{floor.name}.zip"
 
     def done(self, floor: Floor) -> bool:
-        """Tell whether a floor is packed, or, of the probe, whether its pictures ship."""
-        rooms = {f"{floor.building.name}/r{index:02d}" for index in floor.rooms}
-        return self.shard(floor).exists() or rooms <= self.shipped
+        """Tell whether a floor need not be made.
+
+        It is packed; or its pictures ship (the probe's); or the networks were trained without it.
+        """
+        if self.shard(floor).exists():
+            return True
+        if floor.building.split == "probe":
+            return {f"{floor.building.name}/r{index:02d}" for index in floor.rooms} <= self.shipped
+        return bool(self.settled) and floor.name not in self.settled
+
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """Floors that the networks are trained, chosen, transferred and tested on; none before training."""
+        path = paths.HOME / "buildings.json"
+        if self.tiny or not path.exists():
+            return frozenset()
+        return frozenset(name for names in json.loads(path.read_text()).values() for name in names)
 
     @cached_property
     def shipped(self) -> frozenset[str]:

@@ -85,6 +85,14 @@ def test_a_floor_of_the_probe_whose_pictures_ship_is_done(site):
         assert [worker.Site().done(floor) for floor in floors[:2]] == done
 
 
+def test_floors_that_nothing_was_trained_with_need_not_be_made(site):
+    used, unused = [floor for floor in site.floors() if floor.building.split == "train"][:2]
+    assert not worker.Site().done(unused)
+    settled = {"training": [used.name], "validation": []}
+    paths.write_bytes(paths.HOME / "buildings.json", json.dumps(settled).encode())
+    assert [worker.Site().done(floor) for floor in (used, unused)] == [False, True]
+
+
 def test_a_room_is_claimed_once_and_free_again_after(tmp_path):
     path = tmp_path / "r00.lock"
     with worker._claim(path) as mine:
