@@ -57,7 +57,8 @@ def card(place: Workplace, name: str) -> dict[str, object]:
         "parameters": sum(p.numel() for p in place.encoder(name).parameters()),
         "input": {"height": INPUT, "width": INPUT, "channels": 3, "range": [-1, 1]},
         "layer": "code", "layer_shape": CODE, "bottleneck": place.course.bottleneck,
-        "training": {**made["about"]["course"], "views": score["views"], "recipe": place.recipe},
+        "training": {**made["about"]["course"], "arithmetic": made["arithmetic"], "views": score["views"],
+                     "recipe": place.recipe},
         "score": {k: score[k] for k in ("loss", "constant", "random", "ratio", "ratio_random")},
         "curve": [[entry["step"], round(entry["training"], 4), round(entry["validation"], 4)]
                   for entry in made["history"]],

@@ -31,7 +31,17 @@ from minizoo.paths import write_bytes
 from modelatlas.run.precision import has_bfloat16
 from modelatlas.zoo.architectures.mini import Bottleneck, Encoder
 
-__all__ = ["Course", "Stopped", "Trained", "best_constant", "describe", "judge", "precision", "train"]
+__all__ = [
+    "Course",
+    "Stopped",
+    "Trained",
+    "arithmetic",
+    "best_constant",
+    "describe",
+    "judge",
+    "precision",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,15 @@ class Stopped(Exception):  # noqa: N818 (not an error: the time that was given i
     """The deadline has passed; whole epochs are saved."""
 
 
+def arithmetic(wanted: bool) -> str:
+    """Tell what a network computes in: bfloat16 if that is wanted and the processor multiplies it."""
+    return "bfloat16" if wanted and has_bfloat16(torch.device("cpu")) else "float32"
+
+
 @contextmanager
 def precision(wanted: bool) -> Iterator[None]:
     """Autocast to bfloat16 if wanted and worth it."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=wanted and has_bfloat16(torch.device("cpu"))):
+    with torch.autocast("cpu", torch.bfloat16, enabled=arithmetic(wanted) == "bfloat16"):
         yield
 
 

@@ -13,7 +13,7 @@ from minizoo.errors import RecipeChangedError
 from minizoo.networks import fold_luma, quiet_units, weights_bytes
 from minizoo.paths import write_bytes
 from minizoo.readouts import Split, codes_of, encode, readout, untrained, wanted
-from minizoo.training import Trained, best_constant, describe, judge, train
+from minizoo.training import Trained, arithmetic, best_constant, describe, judge, train
 from minizoo.workplace import LOOKS, Workplace, claim, short_digest, spread
 
 __all__ = ["train_all"]
@@ -49,7 +49,12 @@ def train_all(place: Workplace, names: tuple[str, ...], *, deadline: float = mat
             if goal.task.sight == "grey":
                 fold_luma(trained.encoder)
             write_bytes(place.encoder_file(name), weights_bytes(trained.encoder))
-            made = {"about": about, "history": trained.history, "score": score}
+            made = {
+                "about": about,
+                "arithmetic": arithmetic(place.course.bfloat16),
+                "history": trained.history,
+                "score": score,
+            }
             write_bytes(place.training_file(name), json.dumps(made, indent=1).encode())
             place.say(f"{name}: {score['ratio']:.2f} of the best constant's loss")
 
