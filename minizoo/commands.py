@@ -44,7 +44,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             help="where finished work lies (default: mini-data/modelatlas_mini "
             "for what ships, beside the unfinished for other steps, --linear and --tiny)",
         )
-        command.add_argument("--steps", type=int, default=3500, help="of every training (default 3500)")
+        command.add_argument("--steps", type=int, help="of every training (default 2400)")
         command.add_argument("--readout-steps", type=int, default=320, help="of every readout (default 320)")
         command.add_argument(
             "--linear", action="store_true", help="the control: no ReLU at the end of the code"
@@ -100,7 +100,9 @@ def _workplace(options: argparse.Namespace):
     from minizoo.workplace import SPLITS, Workplace, tiny_splits
 
     site = Site(tiny=options.tiny)
-    course = Course(steps=options.steps, bottleneck="linear" if options.linear else "relu")
+    course = Course(bottleneck="linear" if options.linear else "relu")
+    if options.steps is not None:
+        course = replace(course, steps=options.steps)
     ships = course == Course() and not site.tiny
     place = Workplace(
         shards=site.shards,

@@ -48,7 +48,7 @@ __all__ = [
 class Course:
     """What all twenty trainings share."""
 
-    steps: int = 3500
+    steps: int = 2400
     batch: int = 32
     rate: float = 2e-3
     decay: float = 0.05

@@ -95,6 +95,7 @@ def main() -> None:
     rows = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
     wanted = [model for model in options.models or names() if options.again or model not in rows]
+    CACHE.mkdir(parents=True, exist_ok=True)
     for group in graphs(wanted):
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             reference(group, Path(folder))

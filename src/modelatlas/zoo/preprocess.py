@@ -122,7 +122,11 @@ class Preprocess:
 
 
 def _lightness(shares: Float32[np.ndarray, "row column 3"]) -> Float32[np.ndarray, "row column 1"]:
-    """L* / 100 of sRGB in 0..1: linear light, its luminance Y against white, CIE's cube root."""
+    """L* / 100 of sRGB in 0..1: linear light, its luminance Y against white, CIE's cube root.
+
+    In float64, since powers in float32 differ in their last bit between processors.
+    """
+    shares = shares.astype(np.float64)
     linear = np.where(shares > 0.04045, ((shares + 0.055) / 1.055) ** 2.4, shares / 12.92)
     luminance = linear @ np.array([0.212671, 0.715160, 0.072169])
     cubic = np.where(luminance > 0.008856, np.cbrt(luminance), 7.787 * luminance + 16 / 116)
