@@ -12,11 +12,11 @@ help:
 	@echo "make architectures   attribute every family, write docs/architectures.md"
 	@echo "make docs      the pages as a site in site/"
 
-$(VENV)/.demo: pyproject.toml constraints.txt tools/setup.sh
+$(VENV)/.demo: pyproject.toml mini-data/pyproject.toml constraints.txt tools/setup.sh
 	VENV=$(VENV) tools/setup.sh all
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt tools/setup.sh
+$(VENV)/.dev: pyproject.toml mini-data/pyproject.toml constraints.txt tools/setup.sh
 	VENV=$(VENV) tools/setup.sh dev
 	@touch $@ $(VENV)/.demo
 

@@ -7,8 +7,11 @@ answer, and gives the win rates of the transfers. Deviations from Taskonomy:
   deviation of .04: any answer looks good); the adversarial part of the pixel losses is left out;
 - sparse targets (3D edges, keypoints, curvature) are weighed by 1 + BALANCE * |y| / mean |y|, or a constant
   near zero is the best answer that a short training finds;
-- classes of pixels are weighed by share ** -REBALANCE, normalised to a mean of 1 over pixels and cut at 5;
-  colours seen in less than RARE of the pixels count as the nearest one that is not rare;
+- classes of pixels are weighed by share ** -REBALANCE, normalised to a mean of 1 over pixels and cut at 5
+  (colours are not: they differ too much from building to building); colours seen in less than RARE of the
+  pixels count as the nearest one that is not rare;
+- colorization is shown some squares that keep their colour, as in Zhang et al. 2017: hues of walls and covers
+  are drawn at random here, and from luma alone nobody can tell them (see LEARNING.md);
 - classes and shares of the whole picture are judged by the Kullback-Leibler divergence, cross-entropy less
   the target's own entropy (a class is smoothed by SMOOTHING), so that a perfect answer has the loss 0;
 - segments are learned as an embedding, by pairs of pixels (Fathi et al. 2017, as in Taskonomy): with the
@@ -37,9 +40,12 @@ SMOOTHING = 0.1
 REBALANCE = 0.5
 PIXELS = 128  # drawn per image for the pairs of a segment embedding
 EMBEDDING = 16
+HINT = 1 / 8  # chance that a picture's hints end with the next one
+MOST_HINTS = 32
+SIDES = (4, 20)  # pixels
 
 Judge = Literal["l1", "l2", "classes", "shares", "pairs"]
-Sight = Literal["plain", "grey", "noisy", "hole"]
+Sight = Literal["plain", "hinted", "noisy", "hole"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Task:
         What the encoder is shown.
     sparse
         Weigh by the target's magnitude.
+    rebalance
+        Exponent of the weights of classes of pixels: share ** -rebalance.
     source_only
         No transfers to it, as in the paper.
     """
@@ -73,6 +81,7 @@ class Task:
     judge: Judge
     sight: Sight = "plain"
     sparse: bool = False
+    rebalance: float = REBALANCE
     source_only: bool = False
 
     @property
@@ -86,7 +95,9 @@ TASKS = (
     Task("autoencoder", "2D", "", 3, _P, "l1"),
     Task("denoise", "2D", "", 3, _P, "l1", "noisy"),
     Task("inpainting_whole", "2D", "", 3, _P, "l1", "hole", source_only=True),
-    Task("colorization", "2D", "colorization", 259, _P // 2, "classes", "grey", source_only=True),
+    Task(
+        "colorization", "2D", "colorization", 259, _P // 2, "classes", "hinted", rebalance=0, source_only=True
+    ),
     Task("edge2d", "2D", "edge2d", 1, _P, "l1"),
     Task("keypoint2d", "2D", "keypoint2d", 1, _P, "l1", sparse=True),
     Task("segment2d", "2D", "segment2d", EMBEDDING, _P, "pairs"),
@@ -130,20 +141,42 @@ def see(
     """Return what an encoder is shown of a picture in [-1, 1].
 
     "noisy": Gaussian noise of variance .01 on the scale [0, 1], so of deviation .2 here; "hole": the middle
-    half of both sides is grey; "grey": luma in all channels (`networks.fold_luma` builds that into the
-    encoder).
+    half of both sides is grey; "hinted": luma in all channels, but for a few small squares that keep their
+    colour (`networks.fold_luma` makes the encoder take luma alone).
     """
     if sight == "noisy":
         return (picture + 0.2 * torch.randn(picture.shape, generator=generator)).clamp(-1, 1)
-    if sight == "grey":
+    if sight == "hinted":
         luma = (picture * picture.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        return luma.expand(-1, 3, -1, -1)
+        return torch.where(_hints(picture.shape, generator), picture, luma)
     if sight == "hole":
         height, width = picture.shape[-2:]
         holed = picture.clone()
         holed[..., height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 0
         return holed
     return picture
+
+
+def _hints(shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    """Draw which pixels of each picture keep their colour: [image 1 row column].
+
+    As in Zhang et al. 2017 (Real-time user-guided image colorization): a geometric number of squares, mean 7,
+    none in every eighth picture; but larger ones, since training is short, and anywhere with equal chance.
+    """
+    images, _, height, width = shape
+    share = torch.rand((images, 1), generator=generator)
+    count = torch.log1p(-share) / math.log1p(-HINT)
+    shown = torch.arange(MOST_HINTS) < count.floor()
+    side, y, x = torch.rand((3, images, MOST_HINTS), generator=generator)
+    side = SIDES[0] + ((SIDES[1] - SIDES[0] + 1) * side).floor()
+
+    def within(start: Tensor, size: int) -> Tensor:
+        first = (start * (size - side + 1)).floor()[..., None]
+        place = torch.arange(size)
+        return ((place >= first) & (place < first + side[..., None])).float()
+
+    rows, columns = within(y, height) * shown[..., None], within(x, width)
+    return (rows.mT @ columns > 0)[:, None]
 
 
 @dataclass(frozen=True)
@@ -185,7 +218,9 @@ class Goal:
             shares = _shares(target, task.outputs if centres is None else len(centres))
             merged = np.arange(len(shares)) if centres is None else _merge(shares, centres)
             kept = np.bincount(merged, shares)
-            return cls(task, len(kept), weights=_class_weights(kept), merged=tuple(merged.tolist()))
+            return cls(
+                task, len(kept), weights=_class_weights(kept, task.rebalance), merged=tuple(merged.tolist())
+            )
         axes = (0, 2, 3) if task.side else (0,)
         values = np.asarray(target, np.float64)
         mean, spread = np.nanmean(values, axes), np.nanstd(values, axes)
@@ -275,8 +310,8 @@ def _merge(shares: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return ((centres[:, None] - centres[kept]) ** 2).sum(-1).argmin(1)
 
 
-def _class_weights(shares: np.ndarray) -> tuple[float, ...]:
-    weights = np.where(shares > 0, np.maximum(shares, 1e-6) ** -REBALANCE, 0)
+def _class_weights(shares: np.ndarray, rebalance: float) -> tuple[float, ...]:
+    weights = np.where(shares > 0, np.maximum(shares, 1e-6) ** -rebalance, 0)
     return tuple(np.minimum(weights / max((weights * shares).sum(), 1e-12), 5.0).tolist())
 
 

@@ -13,9 +13,9 @@ __all__ = ["NOTICE", "text", "write"]
 NOTICE = Path(__file__).resolve().parent / "NOTICE.md"
 _HEAD = """# NOTICE of the rendered rooms
 
-The pictures under `views/` were rendered from the models, textures and surroundings listed here. Those under
-CC BY ask that their authors be named wherever the pictures go: keep this file with them. Models were scaled,
-recoloured and lit; no author endorses the result.
+The pictures of rooms (`rooms/`, and `minizoo/views/` of the repository) were rendered from the models,
+textures and surroundings listed here. Those under CC BY ask that their authors be named wherever the
+pictures go: keep this file with them. Models were scaled, recoloured and lit; no author endorses the result.
 """.splitlines()
 _TAIL = "Blender and Sweet Home 3D (both GPL) were used to make the pictures and are not part of them."
 _ROBOSUITE = "MIT, (c) 2022 Stanford Vision and Learning Lab and UT Robot Perception and Learning Lab"

@@ -46,7 +46,7 @@ def train_all(place: Workplace, names: tuple[str, ...], *, deadline: float = mat
                 goal, training, validation, folder, course=place.course, deadline=deadline, say=place.say
             )
             score = _score(place, trained, training, validation)
-            if goal.task.sight == "grey":
+            if goal.task.sight == "hinted":
                 fold_luma(trained.encoder)
             write_bytes(place.encoder_file(name), weights_bytes(trained.encoder))
             made = {

@@ -26,4 +26,4 @@ if ! "$venv/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spe
      curl -fsI --max-time 5 "$cpu_index/torch/" >/dev/null 2>&1; then index=(--index-url "$cpu_index"); fi
   $pip install -q -c constraints.txt "${index[@]}" torch
 fi
-$pip install -q -c constraints.txt -e ".[$extras]"
+$pip install -q -c constraints.txt -e ./mini-data -e ".[$extras,mini]"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from minizoo.labels.pose import layout, vanishing
 from minizoo.labels.tasks import NAMES
 from minizoo.losses import BY_NAME, GROUPS, TARGETS, TASKS, Goal, mirror, see
+from minizoo.networks import LUMA
 
 from flat_world import flat_world
 
@@ -201,15 +202,32 @@ def test_mirrored_normals_turn_their_x():
     torch.testing.assert_close(got[0, :, 0, 1], torch.tensor([-0.6, 0.0, 0.8]))
 
 
+def test_hints_are_a_few_small_squares_of_colour_on_a_grey_picture():
+    picture = torch.rand(400, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    hinted = see(picture, "hinted", generator=torch.Generator().manual_seed(3))
+    coloured = (hinted[:, 0] != hinted[:, 1]) | (hinted[:, 1] != hinted[:, 2])
+    rows = coloured[:, None].expand_as(picture)
+    assert torch.equal(hinted[rows], picture[rows])
+    luma = (picture * picture.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True).expand_as(picture)
+    torch.testing.assert_close(hinted[~rows], luma[~rows])
+    none = (~coloured.flatten(1).any(1)).float().mean().item()
+    assert none == pytest.approx(1 / 8, abs=0.05)  # a geometric number of them
+    # 7 squares of a mean area of (16 + 25 + ... + 400) / 17 pixels, less where they overlap
+    assert coloured.float().mean().item() == pytest.approx(7 * 168 / 128**2, rel=0.15)
+    again = see(picture, "hinted", generator=torch.Generator().manual_seed(3))
+    assert torch.equal(hinted, again)
+
+
+def test_a_grey_picture_keeps_its_brightness_when_hinted():
+    white = see(torch.ones(1, 3, 16, 16), "hinted")
+    torch.testing.assert_close(white, torch.ones(1, 3, 16, 16))
+
+
 def test_what_encoders_are_shown():
     picture = torch.rand(6, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
     assert see(picture, "plain") is picture
     noise = see(picture * 0.2, "noisy", generator=torch.Generator().manual_seed(2)) - picture * 0.2
     assert noise.std().item() == pytest.approx(0.2, rel=0.02)
-    grey = see(picture, "grey")
-    assert torch.equal(grey[:, 0], grey[:, 2])
-    white = see(torch.ones(1, 3, 2, 2), "grey")
-    torch.testing.assert_close(white, torch.ones(1, 3, 2, 2))
     holed = see(picture, "hole")
     assert (holed[..., 32:96, 32:96] == 0).all()
     assert torch.equal(holed[..., :32, :], picture[..., :32, :])
