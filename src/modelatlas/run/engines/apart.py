@@ -28,13 +28,17 @@ from modelatlas.run.events import Event, Progress, silent
 from modelatlas.run.task import ModelTask, planned
 from modelatlas.store import Layout
 
-__all__ = ["ApartEngine"]
+__all__ = ["ENVIRONMENT", "ApartEngine"]
 
 _TAIL: Final = 4000
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     # Threads that wait by spinning burn the time that others could compute in: on two cores shared with other
     # programs, two threads took 2 to 9 times the processor time of one, waiting passively 1.1 times.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # glibc gives every large activation back to the kernel, which clears its pages for the next one: 5 % of
+    # the processor time of a ResNet-50 with huge pages, 13 % without (benchmarks/bench_allocator.py).
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats its sums only with a fixed workspace
 }
 """Of the worker, where the user's own says nothing else."""
@@ -209,7 +213,7 @@ class ApartEngine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**_ENVIRONMENT, **os.environ},
+            env={**ENVIRONMENT, **os.environ},
         )
 
     def _send(self, worker: subprocess.Popen[bytes], work: object) -> None:
