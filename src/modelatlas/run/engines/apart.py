@@ -36,7 +36,7 @@ ENVIRONMENT: Final = {
     # programs, two threads took 2 to 9 times the processor time of one, waiting passively 1.1 times.
     "OMP_WAIT_POLICY": "PASSIVE",
     # glibc gives every large activation back to the kernel, which clears its pages for the next one: 5 % of
-    # the processor time of a ResNet-50 with huge pages, 13 % without (benchmarks/bench_allocator.py).
+    # the processor time of a ResNet-50 with huge pages, 14 % without (benchmarks/bench_allocator.py).
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats its sums only with a fixed workspace
