@@ -1,19 +1,24 @@
+# ruff: noqa: E402 (the path comes before the imports)
 """Write the table and the learning curves of the mini-Taskonomy's twenty networks.
 
     python studies/mini_networks.py
 
-Reads the cards that `modelatlas-mini` ships; writes `docs/mini-networks.md` and
-`docs/images/mini-curves.png`.
+Reads the cards that `modelatlas-mini` ships; writes into `docs/mini.md` and `docs/images/mini-curves.png`.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called from
+
+from studies.pages import insert
+
 from modelatlas.fetch import mini_data
 
-REPO = Path(__file__).resolve().parents[1]
 GROUPS = ("2D", "3D", "geometric", "semantic")
 COLUMNS = 5
 
@@ -22,7 +27,7 @@ def main() -> None:
     """Write both files."""
     cards = json.loads((mini_data(needed_for="this study") / "cards.json").read_text())
     cards.sort(key=lambda card: (GROUPS.index(card["group"]), card["task"]))
-    (REPO / "docs" / "mini-networks.md").write_text(_table(cards))
+    insert("mini.md", "python studies/mini_networks.py", _table(cards))
     _draw_curves(cards, REPO / "docs" / "images" / "mini-curves.png")
 
 
@@ -38,7 +43,7 @@ def _table(cards: list[dict]) -> str:
         "task", "group", "loss on test views", "/ best constant", "/ readout on the untrained encoder",
         "best epoch at step",
     )  # fmt: skip
-    lines = ["<!-- made by studies/mini_networks.py -->", "", about, ""]
+    lines = [about, ""]
     lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for card in cards:
         score, curve = card["score"], card["curve"]
@@ -52,7 +57,9 @@ def _table(cards: list[dict]) -> str:
 
 def _draw_curves(cards: list[dict], path: Path) -> None:
     rows = -(-len(cards) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(12, 2.1 * rows), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(
+        rows, COLUMNS, figsize=(12, 2.1 * rows), sharex=True, squeeze=False, layout="constrained"
+    )
     for axis, card in zip(axes.flat, cards, strict=False):
         steps, training, validation = zip(*card["curve"], strict=True)
         axis.plot(steps, training, color="#7a7a7a", linewidth=1, label="training views")
@@ -69,6 +76,8 @@ def _draw_curves(cards: list[dict], path: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for axis in axes.flat[len(cards) :]:
+        axis.remove()
     figure.savefig(path, dpi=110)
 
 
