@@ -1,17 +1,24 @@
+# ruff: noqa: E402 (the path comes before the imports)
 """Measure how well attribution maps predict the measured transfers of the mini-Taskonomy.
 
     python studies/mini.py [--out FOLDER] [--only PART ...]
 
 Charts the zoo `mini` in all `SETTINGS` (atlases that are resumed where they stopped), evaluates every method
-against the reference `mini`, and writes `studies/mini.json` and `docs/mini-results.md`. Intervals: 95 %,
+against the reference `mini`, and writes `studies/mini.json` and the table of `docs/mini.md`. Intervals: 95 %,
 bootstrap over the targets.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called from
+
+from studies.pages import insert
 
 import modelatlas as ma
 from modelatlas import evaluation
@@ -20,7 +27,6 @@ from modelatlas.probe import open_probe
 from modelatlas.run import ApartEngine, Settings, chart_maps
 from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
-REPO = Path(__file__).resolve().parents[1]
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
 
 
@@ -77,7 +83,7 @@ def main() -> None:
     if options.only is None:
         result = {"rows": rows, "agreement": agreement, "models": "mini", "reference": "mini:all"}
         (REPO / "studies" / "mini.json").write_text(json.dumps(result, indent=1) + "\n")
-        (REPO / "docs" / "mini-results.md").write_text(_page(rows, agreement))
+        insert("mini.md", "python studies/mini.py", _page(rows, agreement))
     for entry in agreement:
         print(entry)
 
@@ -163,7 +169,7 @@ def _line(row: dict) -> str:
 
 def _page(rows: list[dict], agreement: list[dict]) -> str:
     head = "| setting | method | Spearman, self out | self in | P@1 | P@3 | P@5 |\n" + "| --- " * 7 + "|"
-    lines = ["<!-- made by studies/mini.py -->", ""]
+    lines = []
     for part in ["reference", *_parts()]:
         lines += ["", f"**{part}**", "", head]
         lines += [_cells(row) for row in rows if row["part"] == part]

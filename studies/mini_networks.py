@@ -69,7 +69,7 @@ def _draw_curves(cards: list[dict], path: Path) -> None:
         )
         axis.set_title(card["task"], fontsize=9, loc="left")
         axis.tick_params(labelsize=7)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * max(card["score"]["constant"], *training, *validation))
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("step", fontsize=8)
