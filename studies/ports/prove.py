@@ -30,6 +30,7 @@ import torch
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))  # for `studies.ports`, wherever this is called from
 
+from studies.pages import insert
 from studies.ports.drawn import picture, uniform
 
 import modelatlas as ma
@@ -40,8 +41,6 @@ HERE = Path(__file__).parent
 CACHE = REPOSITORY / ".cache" / "ports"
 RESULTS = HERE / "results.json"
 GOLDEN = REPOSITORY / "tests" / "zoo" / "ports" / "golden.json"
-PAGE = REPOSITORY / "docs" / "ports.md"
-TABLE = ("<!-- table: python studies/ports/prove.py -->", "<!-- end of table -->")
 PICKS = 48  # numbers of a target and of a gradient that a golden entry keeps
 VECTOR_TASKS = ("room_layout", "vanishing_point", "class_1000", "class_places")
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
@@ -128,8 +127,7 @@ def write(rows: dict, golden: dict) -> None:
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'"{name}":{json.dumps(golden[name], separators=(",", ":"))}' for name in sorted(golden)]
     GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    before, _, rest = PAGE.read_text().partition(TABLE[0])
-    PAGE.write_text(f"{before}{TABLE[0]}\n\n{table(rows)}\n{TABLE[1]}{rest.partition(TABLE[1])[2]}")
+    insert("ports.md", "python studies/ports/prove.py", table(rows))
 
 
 def names() -> list[str]:
