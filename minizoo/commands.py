@@ -103,13 +103,14 @@ def _workplace(options: argparse.Namespace):
     course = Course(bottleneck="linear" if options.linear else "relu")
     if options.steps is not None:
         course = replace(course, steps=options.steps)
-    ships = course == Course() and not site.tiny
+    budget = Budget(steps=options.readout_steps)
+    ships = course == Course() and budget == Budget() and not site.tiny
     place = Workplace(
         shards=site.shards,
         home=HOME,
         recipe=site.recipe,
         course=course,
-        budget=Budget(steps=options.readout_steps),
+        budget=budget,
         splits=tiny_splits() if options.tiny else SPLITS,
         say=_say,
     )
@@ -137,7 +138,8 @@ def _share(options: argparse.Namespace) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     children = [subprocess.Popen(words, env=environment) for _ in range(options.processes)]
     try:
-        return max(child.wait() for child in children)
+        statuses = [child.wait() for child in children]  # negative where a signal ended one
+        return int(any(statuses))
     except KeyboardInterrupt:
         for child in children:
             child.terminate()

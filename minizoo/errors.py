@@ -27,7 +27,7 @@ class RecipeChangedError(MinizooError):
         self.where, self.found, self.wanted = where, found, wanted
         super().__init__(
             f"{where} was made by recipe {found}, this code makes {wanted}. Check out the code that made it, "
-            "or move it away and render again; nothing was mixed."
+            "or move it away and make it again; nothing was mixed."
         )
 
 

@@ -50,4 +50,6 @@ minizoo-package: $(VENV)/.dev
 
 # Everything from nothing, or from wherever it was stopped: hours of rendering, then hours of learning.
 minizoo: minizoo-render
-	$(MAKE) MINIZOO_MINUTES=0 minizoo-train minizoo-transfer minizoo-package
+	$(MAKE) MINIZOO_MINUTES=0 minizoo-train
+	$(MAKE) MINIZOO_MINUTES=0 minizoo-transfer
+	$(MAKE) minizoo-package

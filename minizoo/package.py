@@ -17,7 +17,7 @@ from minizoo.losses import TASKS
 from minizoo.paths import write_bytes
 from minizoo.readouts import ROWS
 from minizoo.rooms_probe import room_of, write_rooms
-from minizoo.transfers import Transfers
+from minizoo.transfers import Measured, Transfers
 from minizoo.workplace import Workplace
 from modelatlas.evaluation import affinities_from_losses
 from modelatlas.zoo.architectures.mini import CODE, INPUT
@@ -33,14 +33,14 @@ def write(place: Workplace) -> str:
     cards = [card(place, task.name) for task in TASKS if place.training(task.name)]
     write_bytes(out / "cards.json", json.dumps(cards, indent=1).encode())
     transfers = Transfers(place)
-    losses = transfers.losses()
-    if losses:
-        _write_affinities(transfers, losses, out / "transfers" / "affinities.csv")
+    measured = transfers.measured()
+    if measured:
+        _write_affinities(measured, transfers.measured(again=True), out / "transfers" / "affinities.csv")
     views = write_rooms(place.shards, out / "rooms", recipe=place.recipe)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 2**20
-    pairs = sum(len(rows) for rows in losses.values())
+    pairs = sum(len(found.losses.keys() - {*ROWS}) for found in measured.values())
     return (
-        f"{out}: {len(cards)} encoders, {pairs} transfers to {len(losses)} targets, {views} probe views, "
+        f"{out}: {len(cards)} encoders, {pairs} transfers to {len(measured)} targets, {views} probe views, "
         f"{size:.1f} MB"
     )
 
@@ -56,7 +56,7 @@ def card(place: Workplace, name: str) -> dict[str, object]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "parameters": sum(p.numel() for p in place.encoder(name).parameters()),
         "input": {"height": INPUT, "width": INPUT, "channels": 3, "range": [-1, 1]},
-        "layer": "code", "layer_shape": CODE, "bottleneck": place.course.bottleneck,
+        "layer": "code", "layer_shape": CODE, "bottleneck": made["about"]["course"]["bottleneck"],
         "training": {**made["about"]["course"], "arithmetic": made["arithmetic"], "views": score["views"],
                      "recipe": place.recipe},
         "score": {k: score[k] for k in ("loss", "constant", "random", "ratio", "ratio_random")},
@@ -79,17 +79,17 @@ def table(place: Workplace) -> str:
     return "\n".join(lines)
 
 
-def _write_affinities(transfers: Transfers, losses: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    half = _halves(transfers.split.test.names)
+def _write_affinities(measured: dict[str, Measured], again: dict[str, Measured], path: Path) -> None:
+    halves = {target: _halves(found.views) for target, found in measured.items()}
     sets = {
-        "all": losses,
-        "again": transfers.losses(again=True),
-        "half-a": _only(losses, half),
-        "half-b": _only(losses, ~half),
+        "all": {target: found.losses for target, found in measured.items()},
+        "again": {target: found.losses for target, found in again.items()},
+        "half-a": {target: _only(found.losses, halves[target]) for target, found in measured.items()},
+        "half-b": {target: _only(found.losses, ~halves[target]) for target, found in measured.items()},
     }
     lines = ["training_set,source,target,affinity"]
-    for name, measured in sets.items():
-        lines += [f"{name},{line}" for line in _affinities(measured)]
+    for name, losses in sets.items():
+        lines += [f"{name},{line}" for line in _affinities(losses)]
     write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
@@ -102,12 +102,12 @@ def _affinities(losses: dict[str, dict[str, np.ndarray]]) -> list[str]:
     return [f"{s},{t},{float(frame.loc[s, t])!r}" for t in frame.columns for s in sources[t]]
 
 
-def _halves(names: Sequence[str]) -> np.ndarray:
+def _halves(views: Sequence[str]) -> np.ndarray:
     """Rooms in turn: views of one room are alike and must not stand on both sides."""
-    rooms = [room_of(name) for name in names]
+    rooms = [room_of(name) for name in views]
     order = {room: k for k, room in enumerate(dict.fromkeys(rooms))}
     return np.array([order[room] % 2 == 0 for room in rooms])
 
 
-def _only(losses: dict[str, dict[str, np.ndarray]], rows: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    return {target: {name: row[rows] for name, row in table.items()} for target, table in losses.items()}
+def _only(losses: dict[str, np.ndarray], views: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: row[views] for name, row in losses.items()}

@@ -10,7 +10,8 @@ Three more rows say how much there is to win: `random` (the untrained encoder th
 from, its BatchNorm set to the statistics of the transfer views), `scratch` (the whole network, trained on
 the transfer views alone for as many steps), `constant` (the best answer that sees no picture).
 
-What encoders are shown follows the target: noisy pictures where the target is `denoise`, plain ones else.
+What encoders are shown follows the target: noisy pictures where the target is `denoise`, plain ones else. All
+of it is computed in float32: a target begun on one processor may be finished on another.
 """
 
 import math
@@ -25,8 +26,7 @@ from torch import Tensor, nn
 from minizoo.dataset import Views, batches, order
 from minizoo.losses import Goal, Sight, see
 from minizoo.networks import build_decoder, build_encoder
-from minizoo.training import precision
-from modelatlas.zoo.architectures.mini import CODE, Encoder
+from modelatlas.zoo.architectures.mini import CODE, Bottleneck, Encoder
 
 __all__ = [
     "ROWS",
@@ -93,8 +93,7 @@ def codes_of(encoder: Encoder, views: Views, sight: Sight) -> Float[Tensor, "vie
     for start in range(0, len(views), 64):
         part = slice(start, min(start + 64, len(views)))
         shown = see(_pictures(views, part), sight, generator=generator)
-        with precision(True):
-            codes[part] = encoder(shown.contiguous(memory_format=torch.channels_last)).float()
+        codes[part] = encoder(shown.contiguous(memory_format=torch.channels_last))
     return codes
 
 
@@ -113,20 +112,19 @@ def readout(codes: Parts, targets: Parts, goal: Goal, *, budget: Budget) -> Floa
     decoder = build_decoder(goal.task.side, goal.outputs, seed=budget.seed, readout=True)
 
     def answer(part: str, rows: np.ndarray | slice) -> Tensor:
-        with precision(True):
-            return decoder(codes[part][rows].contiguous(memory_format=torch.channels_last))
+        return decoder(codes[part][rows].contiguous(memory_format=torch.channels_last))
 
     return _fit(decoder, answer, targets, goal, budget)
 
 
 def scratch(
-    split: Split, targets: Parts, goal: Goal, *, seed: int, budget: Budget
+    split: Split, targets: Parts, goal: Goal, *, seed: int, budget: Budget, bottleneck: Bottleneck = "relu"
 ) -> Float[np.ndarray, " view"]:
     """Train the whole network on the transfer views alone; return the loss of every test view.
 
     `seed` is that of the encoders' initial weights.
     """
-    encoder = build_encoder(seed=seed)
+    encoder = build_encoder(seed=seed, bottleneck=bottleneck)
     network = nn.Sequential(
         encoder, build_decoder(goal.task.side, goal.outputs, seed=budget.seed, readout=True)
     )
@@ -135,8 +133,7 @@ def scratch(
     def answer(part: str, rows: np.ndarray | slice) -> Tensor:
         noise = generator if part == "training" else torch.Generator().manual_seed(0)
         shown = see(_pictures(getattr(split, part), rows), sight_of(goal), generator=noise)
-        with precision(True):
-            return network(shown.contiguous(memory_format=torch.channels_last))
+        return network(shown.contiguous(memory_format=torch.channels_last))
 
     return _fit(network, answer, targets, goal, budget)
 
@@ -147,12 +144,12 @@ def sight_of(goal: Goal) -> Sight:
 
 
 @torch.no_grad()
-def untrained(views: Views, *, seed: int) -> Encoder:
-    """Return the encoder all trainings started from, its BatchNorm set to the views' statistics.
+def untrained(views: Views, *, seed: int, bottleneck: Bottleneck = "relu") -> Encoder:
+    """Return the encoder all trainings started from, its BatchNorm set to the statistics of 512 plain views.
 
     Without that its running statistics are 0 and 1, its codes nearly 0: a straw man.
     """
-    encoder = build_encoder(seed=seed)
+    encoder = build_encoder(seed=seed, bottleneck=bottleneck)
     for layer in encoder.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None  # a plain mean over the batches
@@ -177,7 +174,7 @@ def _fit(
     optimiser = torch.optim.AdamW(network.parameters(), lr=budget.rate, weight_decay=budget.decay)
     generator = torch.Generator().manual_seed(budget.seed)
     looks = {round(budget.steps * (k + 1) / CHECKS) for k in range(CHECKS)}
-    best, kept = math.inf, np.empty(0, np.float32)
+    best, kept = math.inf, None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(budget.seed)  # dropout
         for step, rows in enumerate(_draws(len(targets["training"]), budget), start=1):
@@ -195,6 +192,8 @@ def _fit(
                 score = float(_judge(network, answer, targets, goal, "validation").mean())
                 if score < best:
                     best, kept = score, _judge(network, answer, targets, goal, "test")
+    if kept is None:
+        raise FloatingPointError(f"{goal.task.name}: no look at the validation views gave a finite loss")
     return kept
 
 

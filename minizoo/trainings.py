@@ -65,7 +65,7 @@ def _score(place: Workplace, trained: Trained, training: Views, validation: View
     loss = float(judge(trained.encoder, trained.decoder, goal, test).mean())
     constant = float(best_constant(goal, training, test, steps=place.budget.constant_steps).mean())
     parts = Split(training, spread(validation, LOOKS), test)
-    base = untrained(training, seed=place.course.seed)
+    base = untrained(training, seed=place.course.seed, bottleneck=place.course.bottleneck)
     # On all training views, with twice the steps of a transfer: its loss no longer falls (see the notes).
     budget = replace(place.budget, steps=2 * place.budget.steps)
     codes, answers = encode(base, parts, goal.task.sight), wanted(goal, parts)

@@ -25,13 +25,22 @@ from minizoo.paths import write_bytes
 from minizoo.readouts import ROWS, Budget, Parts, Split, encode, readout, scratch, sight_of, untrained, wanted
 from minizoo.training import best_constant
 from minizoo.workplace import LOOKS, Workplace, claim, short_digest, spread
+from modelatlas.zoo.architectures.mini import Encoder
 
-__all__ = ["AGAIN", "Transfers"]
+__all__ = ["AGAIN", "Measured", "Transfers"]
 
 AGAIN = ("rgb2depth", "rgb2sfnorm", "autoencoder", "edge3d", "segmentsemantic", "vanishing_point")
 """Targets that are measured with a second seed too."""
 _LABELLED = 1000  # views a readout learns from
 _ORDER = {name: k for k, name in enumerate((*(task.name for task in TASKS), *ROWS))}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One target: row -> loss of every test view, and the names of these views."""
+
+    losses: dict[str, np.ndarray]
+    views: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -80,16 +89,17 @@ class Transfers:
                 self.place.say("stopped; finished transfers are kept")
                 return
 
-    def losses(
-        self, targets: tuple[str, ...] = TARGETS, *, again: bool = False
-    ) -> dict[str, dict[str, np.ndarray]]:
-        """Read what was measured: target -> source -> loss of every test view."""
-        found = {target: self._known(target, self.place.budget.seed + again) for target in targets}
-        return {
-            target: {name: rows[name].losses for name in sorted(rows, key=_ORDER.__getitem__)}
-            for target, rows in found.items()
-            if rows
-        }
+    def measured(self, *, again: bool = False) -> dict[str, "Measured"]:
+        """Read the targets of which all was measured.
+
+        Raises
+        ------
+        RecipeChangedError
+            A row was made of other weights than those that ship, or of other views, goal or budget than the
+            rows beside it.
+        """
+        paths = {t: self._finished_file(t, self.place.budget.seed + again) for t in TARGETS}
+        return {target: self._checked(path) for target, path in paths.items() if path.exists()}
 
     def _rows_folder(self, target: str, seed: int) -> Path:
         return self.place.folder / "transfers" / f"{target}-{seed}"
@@ -100,14 +110,27 @@ class Transfers:
     def _known(self, target: str, seed: int) -> dict[str, _Row]:
         """Rows that are done: those that went together, and those that wait for others."""
         known: dict[str, _Row] = {}
-        if (path := self._finished_file(target, seed)).exists():
-            with np.load(path) as file:
-                rows = zip(file["rows"].tolist(), file["losses"], file["about"].tolist(), strict=True)
-                known = {name: _Row(losses, about) for name, losses, about in rows}
         for path in self._rows_folder(target, seed).glob("*.npz"):
             with np.load(path) as file:
                 known[path.stem] = _Row(file["losses"], str(file["about"]))
+        if (path := self._finished_file(target, seed)).exists():
+            known |= _rows_of(path)
         return known
+
+    def _checked(self, path: Path) -> Measured:
+        shared: set[str] = set()
+        rows = _rows_of(path)
+        for name, row in rows.items():
+            about = json.loads(row.about)
+            found, wished = about.pop("weights"), self._made_of(name)["weights"]
+            if found != wished:
+                raise RecipeChangedError(f"{name} in {path}", short_digest(found), short_digest(wished))
+            shared.add(short_digest(json.dumps(about)))
+        if len(shared) > 1:
+            raise RecipeChangedError(path, *sorted(shared)[:2])
+        with np.load(path) as file:
+            views = tuple(file["views"].tolist())
+        return Measured({name: row.losses for name, row in rows.items()}, views)
 
     def _to(self, target: str, sources: tuple[str, ...], seed: int, deadline: float) -> None:
         place = self.place
@@ -121,7 +144,8 @@ class Transfers:
         for name in (name for name in asked if name in known):
             if known[name].about != abouts[name]:
                 found, wished = short_digest(known[name].about), short_digest(abouts[name])
-                raise RecipeChangedError(f"transfer {name} -> {target} ({seed})", found, wished)
+                where = f"transfer {name} -> {target} in {self._rows_folder(target, seed)}"
+                raise RecipeChangedError(where, found, wished)
         missing = [name for name in asked if name not in known]
         for name, losses in self._rows(missing, goal, budget):
             data = io.BytesIO()
@@ -155,7 +179,9 @@ class Transfers:
             if name == "constant":
                 losses = best_constant(goal, split.training, split.test, steps=budget.constant_steps)
             elif name == "scratch":
-                losses = scratch(split, answers, goal, seed=seed, budget=budget)
+                losses = scratch(
+                    split, answers, goal, seed=seed, budget=budget, bottleneck=self.place.course.bottleneck
+                )
             else:
                 losses = readout(self._codes(name, sight_of(goal)), answers, goal, budget=budget)
             yield name, losses.astype(np.float32)
@@ -165,12 +191,15 @@ class Transfers:
         key = short_digest(json.dumps({**self._made_of(source), "sight": sight}))
         path = self.place.folder / "codes" / f"{source}-{sight}-{key}.pt"
         if not path.exists():
-            random, seed = source == "random", self.place.course.seed
-            encoder = untrained(self.split.training, seed=seed) if random else self.place.encoder(source)
+            encoder = self._untrained() if source == "random" else self.place.encoder(source)
             data = io.BytesIO()
             torch.save(encode(encoder, self.split, sight), data)
             write_bytes(path, data.getvalue())
         return torch.load(path, weights_only=True)
+
+    def _untrained(self) -> Encoder:
+        course = self.place.course
+        return untrained(self.split.training, seed=course.seed, bottleneck=course.bottleneck)
 
     def _made_of(self, source: str) -> dict[str, str]:
         """Digests of everything that decides a source's losses, beside budget and goal."""
@@ -178,3 +207,10 @@ class Transfers:
         if source in ROWS:
             return {**parts, "weights": f"seed {self.place.course.seed}"}
         return {**parts, "weights": hashlib.sha256(self.place.weights(source)).hexdigest()}
+
+
+def _rows_of(path: Path) -> dict[str, _Row]:
+    """Read a finished target's rows, in their order."""
+    with np.load(path) as file:
+        rows = zip(file["rows"].tolist(), file["losses"], file["about"].tolist(), strict=True)
+        return {name: _Row(losses, about) for name, losses, about in rows}

@@ -120,7 +120,11 @@ class Workplace:
         """Load a finished encoder as the zoo ships it: it takes the coloured picture."""
         encoder = build_encoder(seed=self.course.seed, bottleneck=self.course.bottleneck)
         state = {key: value.float() for key, value in load(self.weights(name)).items()}
-        encoder.load_state_dict(state, strict=False)  # BatchNorm's counters of batches do not ship
+        lacking = encoder.load_state_dict(state, strict=False).missing_keys
+        if strange := [
+            key for key in lacking if not key.endswith("num_batches_tracked")
+        ]:  # these do not ship
+            raise MinizooError(f"{self.encoder_file(name)}: no weights for {strange[0]}")
         return encoder.eval()
 
     def weights(self, name: str) -> bytes:

@@ -1,8 +1,9 @@
 """The measured transfers of the mini-Taskonomy, which the package `modelatlas-mini` ships.
 
 `all`: every target, all test views. `again`: some targets, by readouts of a second seed. `half-a` and
-`half-b`: all targets, each by one half of the test views. The last three say how far measurements agree with
-one another: the noise ceiling of any prediction.
+`half-b`: all targets, each by one half of the test rooms. The last three say how far the choice of test views
+and the readout's seed alone move the measurements: a noise ceiling for predictions. The networks themselves
+were trained once.
 """
 
 from typing import Final
