@@ -2,15 +2,18 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-atlas
+PHOTOS ?= demo-photos
 
-.PHONY: help setup demo test test-all lint format bench bench-published architectures docs clean
+.PHONY: help setup demo demo-photos test test-all lint format bench bench-published architectures docs clean
 
 help:
-	@echo "make demo      chart real pretrained networks on real photographs, end with a report"
+	@echo "make demo      chart twenty networks on rendered rooms, compare with measured transfers"
+	@echo "make demo-photos   chart real pretrained networks on real photographs (downloads 140 MB)"
 	@echo "make test      run the tests          make test-all   the slow ones too"
 	@echo "make lint      ruff, types, imports   make bench      measure the engine"
 	@echo "make architectures   attribute every family, write docs/architectures.md"
 	@echo "make docs      the pages as a site in site/"
+	@echo "make minizoo   make what is missing of the rooms, the twenty networks and their transfers (hours)"
 
 $(VENV)/.demo: pyproject.toml mini-data/pyproject.toml constraints.txt tools/setup.sh
 	VENV=$(VENV) tools/setup.sh all
@@ -22,8 +25,16 @@ $(VENV)/.dev: pyproject.toml mini-data/pyproject.toml constraints.txt tools/setu
 
 setup: $(VENV)/.dev
 
+# All of it is installed: no network.
 demo: $(VENV)/.demo
-	$(BIN)/modelatlas chart demo --probe photos --images 60 --out $(DEMO)
+	$(BIN)/modelatlas chart mini --probe rooms --images 200 --out $(DEMO)
+	@for method in saliency gradient-x-input epsilon-lrp; do \
+	  $(BIN)/modelatlas evaluate --in $(DEMO) --method $$method --reference mini || exit; \
+	done
+	@echo "report: $(DEMO)/report.html"
+
+demo-photos: $(VENV)/.demo
+	$(BIN)/modelatlas chart demo --probe photos --images 60 --out $(PHOTOS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
@@ -55,7 +66,9 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
 	$(BIN)/mkdocs build --strict --site-dir site
 
+# Spares .cache/minizoo: hours of rendering and training.
 clean:
-	rm -rf $(VENV) $(DEMO) .cache .mypy_cache .ruff_cache .pytest_cache build dist
+	find .cache -mindepth 1 -maxdepth 1 ! -name minizoo -exec rm -rf {} +
+	rm -rf $(VENV) $(DEMO) $(PHOTOS) .mypy_cache .ruff_cache .pytest_cache build dist
 
 -include minizoo/minizoo.mk

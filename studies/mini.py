@@ -18,6 +18,11 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called from
 
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import rankdata
+from studies.mini_channels import channel_affinities
 from studies.pages import insert
 
 import modelatlas as ma
@@ -25,21 +30,28 @@ from modelatlas import evaluation
 from modelatlas.evaluation import TransferTable, mini_transfers
 from modelatlas.probe import open_probe
 from modelatlas.run import ApartEngine, Settings, chart_maps
-from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
+from modelatlas.space import affinity
+from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, card, load, read_zoo
 
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table; `images` None takes the whole probe."""
+    """One row of the table.
+
+    `cells` sums the maps of the atlas over so many cells a side first (0: as they are), `centred` takes a
+    model's mean map from each of its maps.
+    """
 
     part: str
     label: str
     probe: str = "rooms"
-    images: int | None = 200
+    images: int = 200
     grid: int = 64
     options: str = ""
+    cells: int = 0
+    centred: bool = False
 
     @property
     def folder(self) -> str:
@@ -54,8 +66,14 @@ SETTINGS = (
     Setting("probe", "noise, 64 images", probe="noise", images=64),
     Setting("layer", "code after its ReLU"),
     Setting("layer", "code before its ReLU", options="layer=compress"),
-    *(Setting("grid", f"{g} x {g} cells", grid=g) for g in (8, 16, 32, 64, 128)),
-    *(Setting("input", f"{s} pixels", options=f"size={s}" if s != 128 else "") for s in (64, 128, 256)),
+    Setting("maps", "as they are"),
+    Setting("maps", "less the model's mean map", centred=True),
+    *(Setting("grid", f"{g} x {g} cells", grid=128, cells=g) for g in (4, 8, 16, 32, 64)),
+    Setting("grid", "128 x 128 cells", grid=128),
+    *(
+        Setting("input", f"{s} pixels, 100 images", images=100, options=f"size={s}" if s != 128 else "")
+        for s in (64, 128, 256)
+    ),
 )  # fmt: skip
 
 
@@ -63,17 +81,17 @@ def main() -> None:
     """Run what is missing, write both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=REPO / ".cache" / "studies" / "mini")
-    parser.add_argument("--only", nargs="*", help="parts of the table: " + ", ".join(_parts()))
+    parser.add_argument("--only", nargs="*", choices=_parts(), help="parts of the table")
     options = parser.parse_args()
     reference = mini_transfers()
-    rows = list(_others(reference))
+    rows = [*_others(reference), *_codes(reference), *_channels(reference)]
     tables: dict[tuple[str, str], TransferTable] = {}
     for setting in SETTINGS:
         if options.only is not None and setting.part not in options.only:
             continue
         atlas = _chart(setting, options.out)
         for method in METHODS:
-            table = TransferTable.from_frame(atlas.affinity(method), origin=method)
+            table = TransferTable.from_frame(_affinity(atlas, method, setting), origin=method)
             rows.append(
                 {"part": setting.part, "setting": setting.label, "method": method} | _scores(table, reference)
             )
@@ -100,12 +118,22 @@ def _chart(setting: Setting, out: Path) -> ma.Atlas:
     return ma.open_atlas(folder)
 
 
-def _scores(table: TransferTable, reference: TransferTable, noise: TransferTable | None = None) -> dict:
-    result = evaluation.evaluate(table, reference, noise_reference=noise)
-    return _summary(result)
+def _affinity(atlas: ma.Atlas, method: str, setting: Setting) -> pd.DataFrame:
+    if not (setting.cells or setting.centred):
+        return atlas.affinity(method)
+    maps = np.stack([atlas.maps(name)[method].astype(np.float32) for name in atlas.names])
+    if setting.cells:  # coarser grids nest in finer ones, and a grid keeps sums
+        side = maps.shape[-1] // setting.cells
+        maps = maps.reshape(*maps.shape[:2], setting.cells, side, setting.cells, side).sum((3, 5))
+    flat = maps.reshape(*maps.shape[:2], -1)
+    if setting.centred:
+        flat = flat - flat.mean(1, keepdims=True)
+    flat = flat / np.linalg.norm(flat, axis=2, keepdims=True).clip(min=1e-12)
+    return affinity(flat, models=atlas.names).frame()
 
 
-def _summary(result: evaluation.Evaluation) -> dict:
+def _scores(table: TransferTable, reference: TransferTable) -> dict:
+    result = evaluation.evaluate(table, reference)
     found, more = evaluation.document(result), evaluation.details(result)
     ends = more["interval_95"]
     return {
@@ -136,14 +164,44 @@ def _others(reference: TransferTable) -> Iterator[dict]:
     }  # fmt: skip
     symmetric = reference.frame().rank()
     square = symmetric.loc[list(symmetric.columns)]
-    yield {"part": "reference", "setting": "reference, ranks made symmetric"} | _scores(
+    yield {"part": "reference", "setting": "reference, ranks made symmetric (18 sources)"} | _scores(
         TransferTable.from_frame((square + square.T) / 2, origin="symmetric"), reference
     )
     halves = mini_transfers("half-a"), mini_transfers("half-b")
     yield {"part": "reference", "setting": "one half of the test rooms by the other"} | _scores(*halves)
-    yield {"part": "reference", "setting": "second readout seed"} | _scores(
-        mini_transfers("again"), reference
-    )
+    again = mini_transfers("again")
+    label = f"second readout seed ({len(again.targets)} targets)"
+    yield {"part": "reference", "setting": label} | _scores(again, reference)
+
+
+def _codes(reference: TransferTable) -> Iterator[dict]:
+    """Yield what the codes themselves tell on the same 200 rooms: a yardstick for the maps."""
+    probe = open_probe("rooms", images=200)
+    names, kernels, ranks = [], [], []
+    for entry in read_zoo("mini").entries:
+        sight = card(entry.spec.text).input
+        pictures = np.stack([sight.tensor(probe.square(place)) for place in range(len(probe))])
+        with torch.inference_mode():
+            code = load(entry.spec.text).module(torch.from_numpy(pictures)).flatten(1).double().numpy()
+        names.append(entry.name)
+        centred = code - code.mean(0)
+        kernels.append((centred @ centred.T).ravel())
+        ranks.append(rankdata(np.corrcoef(code)[np.triu_indices(len(code), 1)]))
+    kernels = np.stack(kernels) / np.linalg.norm(kernels, axis=1, keepdims=True)
+    tables = {
+        "linear CKA (Kornblith et al. 2019)": kernels @ kernels.T,
+        "RSA (Dwivedi & Roig 2019)": np.corrcoef(ranks),
+    }
+    for label, values in tables.items():
+        table = TransferTable.from_frame(pd.DataFrame(values, names, names), origin=label)
+        yield {"part": "codes", "setting": label} | _scores(table, reference)
+
+
+def _channels(reference: TransferTable) -> Iterator[dict]:
+    for method, grid, frame in channel_affinities(images=100, grids=(64, 32)):
+        label = f"a map a channel, linear CKA, {grid} x {grid} cells, 100 images"
+        table = TransferTable.from_frame(frame, origin=label)
+        yield {"part": "channels", "setting": label, "method": method} | _scores(table, reference)
 
 
 def _agreement(tables: dict[tuple[str, str], TransferTable]) -> Iterator[dict]:
@@ -170,7 +228,7 @@ def _line(row: dict) -> str:
 def _page(rows: list[dict], agreement: list[dict]) -> str:
     head = "| setting | method | Spearman, self out | self in | P@1 | P@3 | P@5 |\n" + "| --- " * 7 + "|"
     lines = []
-    for part in ["reference", *_parts()]:
+    for part in ["reference", *_parts(), "channels", "codes"]:
         lines += ["", f"**{part}**", "", head]
         lines += [_cells(row) for row in rows if row["part"] == part]
     lines += ["", "| affinities of two probes | method | Pearson | Spearman |", "| --- | --- | --- | --- |"]

@@ -1,9 +1,10 @@
 # ruff: noqa: E402 (the path comes before the imports)
-"""Write the table and the learning curves of the mini-Taskonomy's twenty networks.
+"""Write the tables of the mini-Taskonomy's twenty networks and of their measured transfers.
 
     python studies/mini_networks.py
 
-Reads the cards that `modelatlas-mini` ships; writes into `docs/mini.md` and `docs/images/mini-curves.png`.
+Reads what `modelatlas-mini` ships; writes into `docs/mini.md`, `docs/images/mini-curves.png` and
+`docs/images/mini-transfers.png`.
 """
 
 import json
@@ -11,24 +12,32 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called from
 
+from minizoo.readouts import ROWS
 from studies.pages import insert
 
+from modelatlas.evaluation import mini_transfers
 from modelatlas.fetch import mini_data
 
 GROUPS = ("2D", "3D", "geometric", "semantic")
 COLUMNS = 5
+IMAGES = REPO / "docs" / "images"
 
 
 def main() -> None:
-    """Write both files."""
-    cards = json.loads((mini_data(needed_for="this study") / "cards.json").read_text())
+    """Write the page's tables and the figures."""
+    data = mini_data(needed_for="this study")
+    cards = json.loads((data / "cards.json").read_text())
     cards.sort(key=lambda card: (GROUPS.index(card["group"]), card["task"]))
     insert("mini.md", "python studies/mini_networks.py", _table(cards))
-    _draw_curves(cards, REPO / "docs" / "images" / "mini-curves.png")
+    _draw_curves(cards, IMAGES / "mini-curves.png")
+    groups = {card["task"]: card["group"] for card in cards}
+    insert("mini.md", "python studies/mini_networks.py (transfers)", _transfers(data / "transfers", groups))
+    _draw_transfers(list(groups), IMAGES / "mini-transfers.png")
 
 
 def _table(cards: list[dict]) -> str:
@@ -69,15 +78,59 @@ def _draw_curves(cards: list[dict], path: Path) -> None:
         )
         axis.set_title(card["task"], fontsize=9, loc="left")
         axis.tick_params(labelsize=7)
+        axis.set_xticks(range(0, steps[-1] + 1, steps[-1] // 3))
         axis.set_ylim(0, 1.1 * max(card["score"]["constant"], *training, *validation))
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("step", fontsize=8)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     for axis in axes.flat[len(cards) :]:
         axis.remove()
+    figure.savefig(path, dpi=110)
+
+
+def _transfers(folder: Path, groups: dict[str, str]) -> str:
+    """Lay out the mean losses of each target's readouts, in units of the best constant's."""
+    lines = [
+        "| target | self | place of self | best others | median source | untrained encoder | from scratch |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for target in groups:
+        if not (path := folder / f"{target}-11.npz").exists():
+            continue
+        with np.load(path) as file:
+            means = dict(zip(file["rows"].tolist(), file["losses"].mean(1, dtype=np.float64), strict=True))
+        unit = means["constant"]
+        order = sorted((name for name in means if name not in ROWS), key=means.__getitem__)
+        best = ", ".join(f"{name} {means[name] / unit:.2f}" for name in [o for o in order if o != target][:3])
+        median = np.median([means[name] for name in order]) / unit
+        others = " | ".join(f"{means[name] / unit:.2f}" for name in ("random", "scratch"))
+        cells = (f"`{target}`", f"{means[target] / unit:.2f}", order.index(target) + 1, best, f"{median:.2f}")
+        lines.append("| " + " | ".join(map(str, cells)) + f" | {others} |")
+    return "\n".join(lines) + "\n"
+
+
+def _draw_transfers(order: list[str], path: Path) -> None:
+    """Draw the measured affinities: a column a target, coloured by the place of each source."""
+    table = mini_transfers().frame()
+    names = [name for name in order if name in table.columns]
+    places = table.loc[order, names].rank(ascending=False)
+    figure, axes = plt.subplots(figsize=(8.2, 8.2), layout="constrained")
+    image = axes.imshow(places, cmap="YlGnBu_r", vmin=1, vmax=len(order))
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=9)
+    axes.set_yticks(range(len(order)), order, fontsize=9)
+    axes.set_xlabel("target")
+    axes.set_ylabel("source")
+    for row, column in np.argwhere(places.to_numpy() <= 5):
+        place = int(places.iloc[row, column])
+        axes.text(column, row, place, ha="center", va="center", color="white", fontsize=8)
+    for column, name in enumerate(names):
+        corner = (column - 0.5, order.index(name) - 0.5)
+        axes.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor="#c2410c", linewidth=1.6))
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, shrink=0.4, label="place among the 20 sources", ticks=[1, 5, 10, 15, 20])
+    bar.ax.invert_yaxis()
     figure.savefig(path, dpi=110)
 
 

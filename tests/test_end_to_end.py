@@ -1,4 +1,4 @@
-"""The main job on real pretrained networks and real photographs, by the commands that users type."""
+"""The main job by the commands that users type: the demo, and real pretrained networks on photographs."""
 
 import json
 import os
@@ -15,22 +15,36 @@ import zarr
 IMAGES = 6
 MODELS = ("efficientnet-lite0", "text-detection", "page-orientation")
 
-pytestmark = pytest.mark.network
 
-
-def modelatlas(*words: str) -> str:
+def modelatlas(*words: str, **environment: str) -> str:
     cache = os.environ.get("MODELATLAS_CACHE") or str(Path(__file__).parents[1] / ".cache" / "modelatlas")
     done = subprocess.run(
         [sys.executable, "-m", "modelatlas.cli", *words],
         capture_output=True,
         text=True,
-        env={**os.environ, "MODELATLAS_CACHE": cache},
+        env={**os.environ, "MODELATLAS_CACHE": cache, **environment},
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def test_the_demo_needs_no_network(tmp_path: Path) -> None:
+    """What `make demo` runs, with fewer images, an empty cache, and a proxy that nobody answers."""
+    out = str(tmp_path / "atlas")
+    alone = {"MODELATLAS_CACHE": str(tmp_path / "cache")}
+    alone |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    words = ["--probe", "rooms", "--images", "8", "--out", out, "--json"]
+    document = json.loads(modelatlas("chart", "mini", *words, **alone))
+    assert [(m["status"], m["trained"]) for m in document["models"]] == [("charted", True)] * 20
+    for method in ("saliency", "gradient-x-input", "epsilon-lrp"):
+        words = ["--in", out, "--method", method, "--reference", "mini", "--json"]
+        found = json.loads(modelatlas("evaluate", *words, **alone))
+        assert (found["targets"], found["sources"], found["ignored"]["affinity"]) == (18, 20, [])
+        assert found["precision_at"]["5"] > found["random_precision"]
+
+
+@pytest.mark.network
 def test_chart_rank_maps_and_extension(tmp_path: Path) -> None:
     out = tmp_path / "atlas"
     specs = ",".join(f"package:{name}" for name in MODELS)
