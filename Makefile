@@ -68,7 +68,7 @@ docs: $(VENV)/.dev
 
 # Spares .cache/minizoo: hours of rendering and training.
 clean:
-	find .cache -mindepth 1 -maxdepth 1 ! -name minizoo -exec rm -rf {} +
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name minizoo -exec rm -rf {} +
 	rm -rf $(VENV) $(DEMO) $(PHOTOS) .mypy_cache .ruff_cache .pytest_cache build dist
 
 -include minizoo/minizoo.mk

@@ -39,7 +39,6 @@ __all__ = [
     "best_constant",
     "describe",
     "judge",
-    "precision",
     "train",
 ]
 

@@ -89,7 +89,7 @@ class Transfers:
                 self.place.say("stopped; finished transfers are kept")
                 return
 
-    def measured(self, *, again: bool = False) -> dict[str, "Measured"]:
+    def measured(self, *, again: bool = False) -> dict[str, Measured]:
         """Read the targets of which all was measured.
 
         Raises
@@ -114,22 +114,20 @@ class Transfers:
             with np.load(path) as file:
                 known[path.stem] = _Row(file["losses"], str(file["about"]))
         if (path := self._finished_file(target, seed)).exists():
-            known |= _rows_of(path)
+            known |= _read(path)[0]
         return known
 
     def _checked(self, path: Path) -> Measured:
         shared: set[str] = set()
-        rows = _rows_of(path)
+        rows, views = _read(path)
         for name, row in rows.items():
             about = json.loads(row.about)
-            found, wished = about.pop("weights"), self._made_of(name)["weights"]
+            found, wished = about.pop("weights"), self._weights_of(name)
             if found != wished:
                 raise RecipeChangedError(f"{name} in {path}", short_digest(found), short_digest(wished))
             shared.add(short_digest(json.dumps(about)))
         if len(shared) > 1:
             raise RecipeChangedError(path, *sorted(shared)[:2])
-        with np.load(path) as file:
-            views = tuple(file["views"].tolist())
         return Measured({name: row.losses for name, row in rows.items()}, views)
 
     def _to(self, target: str, sources: tuple[str, ...], seed: int, deadline: float) -> None:
@@ -204,13 +202,16 @@ class Transfers:
     def _made_of(self, source: str) -> dict[str, str]:
         """Digests of everything that decides a source's losses, beside budget and goal."""
         parts = {part: getattr(self.split, part).digest for part in ("training", "validation", "test")}
+        return {**parts, "weights": self._weights_of(source)}
+
+    def _weights_of(self, source: str) -> str:
         if source in ROWS:
-            return {**parts, "weights": f"seed {self.place.course.seed}"}
-        return {**parts, "weights": hashlib.sha256(self.place.weights(source)).hexdigest()}
+            return f"seed {self.place.course.seed}"
+        return hashlib.sha256(self.place.weights(source)).hexdigest()
 
 
-def _rows_of(path: Path) -> dict[str, _Row]:
-    """Read a finished target's rows, in their order."""
+def _read(path: Path) -> tuple[dict[str, _Row], tuple[str, ...]]:
+    """Read a finished target's rows, in their order, and the names of its test views."""
     with np.load(path) as file:
         rows = zip(file["rows"].tolist(), file["losses"], file["about"].tolist(), strict=True)
-        return {name: _Row(losses, about) for name, losses, about in rows}
+        return {name: _Row(losses, about) for name, losses, about in rows}, tuple(file["views"].tolist())

@@ -121,9 +121,8 @@ class Workplace:
         encoder = build_encoder(seed=self.course.seed, bottleneck=self.course.bottleneck)
         state = {key: value.float() for key, value in load(self.weights(name)).items()}
         lacking = encoder.load_state_dict(state, strict=False).missing_keys
-        if strange := [
-            key for key in lacking if not key.endswith("num_batches_tracked")
-        ]:  # these do not ship
+        # BatchNorm's counters of batches do not ship.
+        if strange := [key for key in lacking if not key.endswith("num_batches_tracked")]:
             raise MinizooError(f"{self.encoder_file(name)}: no weights for {strange[0]}")
         return encoder.eval()
 

@@ -20,9 +20,8 @@ sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called fr
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import rankdata
-from studies.mini_channels import channel_affinities
+from studies.mini_channels import channel_affinities, networks, rooms
 from studies.pages import insert
 
 import modelatlas as ma
@@ -31,7 +30,7 @@ from modelatlas.evaluation import TransferTable, mini_transfers
 from modelatlas.probe import open_probe
 from modelatlas.run import ApartEngine, Settings, chart_maps
 from modelatlas.space import affinity
-from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, card, load, read_zoo
+from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
 
@@ -84,10 +83,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=_parts(), help="parts of the table")
     options = parser.parse_args()
     reference = mini_transfers()
-    rows = [*_others(reference), *_codes(reference), *_channels(reference)]
+    asked = _parts() if options.only is None else options.only
+    rows = list(_others(reference))
+    for part, measure in APART.items():
+        if part in asked:
+            rows += measure(reference)
     tables: dict[tuple[str, str], TransferTable] = {}
     for setting in SETTINGS:
-        if options.only is not None and setting.part not in options.only:
+        if setting.part not in asked:
             continue
         atlas = _chart(setting, options.out)
         for method in METHODS:
@@ -176,14 +179,11 @@ def _others(reference: TransferTable) -> Iterator[dict]:
 
 def _codes(reference: TransferTable) -> Iterator[dict]:
     """Yield what the codes themselves tell on the same 200 rooms: a yardstick for the maps."""
-    probe = open_probe("rooms", images=200)
+    pictures = rooms(200)
     names, kernels, ranks = [], [], []
-    for entry in read_zoo("mini").entries:
-        sight = card(entry.spec.text).input
-        pictures = np.stack([sight.tensor(probe.square(place)) for place in range(len(probe))])
-        with torch.inference_mode():
-            code = load(entry.spec.text).module(torch.from_numpy(pictures)).flatten(1).double().numpy()
-        names.append(entry.name)
+    for name, network in networks():
+        code = network(pictures).flatten(1).double().numpy()
+        names.append(name)
         centred = code - code.mean(0)
         kernels.append((centred @ centred.T).ravel())
         ranks.append(rankdata(np.corrcoef(code)[np.triu_indices(len(code), 1)]))
@@ -204,6 +204,10 @@ def _channels(reference: TransferTable) -> Iterator[dict]:
         yield {"part": "channels", "setting": label, "method": method} | _scores(table, reference)
 
 
+APART = {"channels": _channels, "codes": _codes}
+"""Parts that need no atlas."""
+
+
 def _agreement(tables: dict[tuple[str, str], TransferTable]) -> Iterator[dict]:
     """Correlation of affinities between probes, over all pairs of models."""
     rooms = "rooms, 122 images"
@@ -216,7 +220,7 @@ def _agreement(tables: dict[tuple[str, str], TransferTable]) -> Iterator[dict]:
 
 
 def _parts() -> list[str]:
-    return list(dict.fromkeys(setting.part for setting in SETTINGS))
+    return [*dict.fromkeys(setting.part for setting in SETTINGS), *APART]
 
 
 def _line(row: dict) -> str:
@@ -228,7 +232,7 @@ def _line(row: dict) -> str:
 def _page(rows: list[dict], agreement: list[dict]) -> str:
     head = "| setting | method | Spearman, self out | self in | P@1 | P@3 | P@5 |\n" + "| --- " * 7 + "|"
     lines = []
-    for part in ["reference", *_parts(), "channels", "codes"]:
+    for part in ["reference", *_parts()]:
         lines += ["", f"**{part}**", "", head]
         lines += [_cells(row) for row in rows if row["part"] == part]
     lines += ["", "| affinities of two probes | method | Pearson | Spearman |", "| --- | --- | --- | --- |"]

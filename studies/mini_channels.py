@@ -18,21 +18,18 @@ from modelatlas.attribution.grid import area_grid
 from modelatlas.probe import open_probe
 from modelatlas.zoo import card, load, read_zoo
 
-__all__ = ["channel_affinities"]
+__all__ = ["channel_affinities", "networks", "rooms"]
 
 BATCH = 20
 
 
 def channel_affinities(*, images: int, grids: tuple[int, ...]) -> Iterator[tuple[str, int, pd.DataFrame]]:
     """Yield method, cells a side, and affinity of the zoo `mini` on the first `images` of `rooms`."""
-    probe = open_probe("rooms", images=images)
+    pictures = rooms(images)
     names, found = [], []
-    for entry in read_zoo("mini").entries:
-        sight = card(entry.spec.text).input
-        pictures = torch.from_numpy(np.stack([sight.tensor(probe.square(k)) for k in range(len(probe))]))
-        network = load(entry.spec.text).module.requires_grad_(False)
-        parts = [_maps(network, pictures[k : k + BATCH], max(grids)) for k in range(0, images, BATCH)]
-        names.append(entry.name)
+    for name, network in networks():
+        parts = [_maps(network, part, max(grids)) for part in pictures.split(BATCH)]
+        names.append(name)
         found.append(torch.cat(parts, 1).numpy())
     for grid in grids:
         side = max(grids) // grid
@@ -41,19 +38,28 @@ def channel_affinities(*, images: int, grids: tuple[int, ...]) -> Iterator[tuple
             yield method, grid, pd.DataFrame(_cka(cells[:, number]), names, names)
 
 
+def rooms(images: int) -> Float[Tensor, "image 3 height width"]:
+    """Read the first images of `rooms`, as every network of the zoo `mini` takes them."""
+    probe, sight = open_probe("rooms", images=images), card("mini:autoencoder").input
+    return torch.from_numpy(np.stack([sight.tensor(probe.square(place)) for place in range(len(probe))]))
+
+
+def networks() -> Iterator[tuple[str, nn.Module]]:
+    """Load the networks of the zoo `mini`, frozen."""
+    for entry in read_zoo("mini").entries:
+        yield entry.name, load(entry.spec.text).module.requires_grad_(False)
+
+
 def _maps(network: nn.Module, pictures: Tensor, grid: int) -> Float[Tensor, "method image channel y x"]:
     pictures = pictures.clone().requires_grad_()
     code = network(pictures)
-    slopes = [
-        torch.autograd.grad(code[:, k].sum(), pictures, retain_graph=True)[0] for k in range(len(code[0]))
-    ]
+    totals = code.sum((0, 2, 3))
+    slopes = [torch.autograd.grad(total, pictures, retain_graph=True)[0] for total in totals]
     maps = torch.stack([torch.stack([g.abs().mean(1), (g * pictures).mean(1)]) for g in slopes], 2).detach()
     return area_grid(maps.flatten(0, 2), grid=grid).unflatten(0, maps.shape[:3])
 
 
-def _cka(
-    maps: Float[np.ndarray, "model image channel y x"],
-) -> Float[np.ndarray, "model model"]:
+def _cka(maps: Float[np.ndarray, "model image channel y x"]) -> Float[np.ndarray, "model model"]:
     flat = maps.reshape(*maps.shape[:3], -1)
     flat = flat - flat.mean(-1, keepdims=True)
     total = np.zeros((len(flat), len(flat)))

@@ -17,7 +17,7 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))  # for `studies.pages`, wherever this is called from
 
-from minizoo.readouts import ROWS
+from minizoo.readouts import ROWS, Budget
 from studies.pages import insert
 
 from modelatlas.evaluation import mini_transfers
@@ -35,9 +35,9 @@ def main() -> None:
     cards.sort(key=lambda card: (GROUPS.index(card["group"]), card["task"]))
     insert("mini.md", "python studies/mini_networks.py", _table(cards))
     _draw_curves(cards, IMAGES / "mini-curves.png")
-    groups = {card["task"]: card["group"] for card in cards}
-    insert("mini.md", "python studies/mini_networks.py (transfers)", _transfers(data / "transfers", groups))
-    _draw_transfers(list(groups), IMAGES / "mini-transfers.png")
+    tasks = [card["task"] for card in cards]
+    insert("mini.md", "python studies/mini_networks.py (transfers)", _transfers(data / "transfers", tasks))
+    _draw_transfers(tasks, IMAGES / "mini-transfers.png")
 
 
 def _table(cards: list[dict]) -> str:
@@ -90,14 +90,14 @@ def _draw_curves(cards: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _transfers(folder: Path, groups: dict[str, str]) -> str:
+def _transfers(folder: Path, tasks: list[str]) -> str:
     """Lay out the mean losses of each target's readouts, in units of the best constant's."""
     lines = [
         "| target | self | place of self | best others | median source | untrained encoder | from scratch |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for target in groups:
-        if not (path := folder / f"{target}-11.npz").exists():
+    for target in tasks:
+        if not (path := folder / f"{target}-{Budget().seed}.npz").exists():  # a source only
             continue
         with np.load(path) as file:
             means = dict(zip(file["rows"].tolist(), file["losses"].mean(1, dtype=np.float64), strict=True))
