@@ -83,7 +83,7 @@ def test_a_shard_gives_its_views_and_the_same_bytes_again(shard):
 
 def test_another_recipe_is_named_and_refused(shard):
     with pytest.raises(
-        RecipeChangedError, match=r"made by recipe abc, this code makes xyz.*render again"
+        RecipeChangedError, match=r"made by recipe abc, this code makes xyz.*make it again"
     ) as caught:
         list(store.read_shard(shard, "xyz"))
     assert (caught.value.found, caught.value.wanted) == ("abc", "xyz")
