@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from modelatlas.run.engines.apart import ENVIRONMENT
+from modelatlas.run.engines.apart import ALLOCATOR
 
 ROUNDS = 3
-SETTINGS = {name: value for name, value in ENVIRONMENT.items() if name.startswith("MALLOC_")}
 
 
 def main() -> None:
@@ -38,10 +37,10 @@ def main() -> None:
     rows: dict[str, list[dict[str, float]]] = {"without": [], "with": []}
     for _ in range(options.repeats):
         for name, found in rows.items():
-            plain = {key: value for key, value in os.environ.items() if key not in SETTINGS}
+            plain = {key: value for key, value in os.environ.items() if key not in ALLOCATOR}
             done = subprocess.run(
                 [sys.executable, __file__, "--one", "--model", options.model],
-                env=plain | (SETTINGS if name == "with" else {}) | {"OMP_NUM_THREADS": "1"},
+                env=plain | (ALLOCATOR if name == "with" else {}) | {"OMP_NUM_THREADS": "1"},
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
             found.append(json.loads(done.stdout.splitlines()[-1]))

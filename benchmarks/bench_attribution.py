@@ -2,7 +2,9 @@
 
     python benchmarks/bench_attribution.py --json FILE [--models NAME ...] [--repeats N] [--threads N]
 
-Timm networks with random weights, 8 images each. Candidates take turns: a machine's drift hits all alike.
+Timm networks with random weights, 8 images each. Candidates take turns, in another order each round: a
+machine's drift, and what one leaves in caches, hit all alike. All have the memory settings of the workers
+of `chart`.
 
     engine        all three methods (attribute), BatchNorm folded into the convolutions, as `chart` does
     bare          one forward and two backward passes of autograd, folded too, parameters frozen
@@ -19,6 +21,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import time
@@ -32,6 +35,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from modelatlas.attribution import Folding, attribute, target_layer
+from modelatlas.run.engines.apart import ALLOCATOR
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
 
 declare_missing_ops()
@@ -172,9 +176,11 @@ def _measure(name: str, repeats: int, threads: int) -> dict[str, object]:
     seconds: dict[str, list[float]] = {key: [] for key in calls}
     for call in calls.values():
         call()
+    order, rng = list(calls), random.Random(0)
     for _ in range(repeats):
-        for key, call in calls.items():
-            seconds[key].append(_timed(call))
+        rng.shuffle(order)
+        for key in order:
+            seconds[key].append(_timed(calls[key]))
     floor, peak = _floor_seconds(model, images, layer)
     middle = {key: median(values) for key, values in seconds.items()}
     ratios = [ours / bare for ours, bare in zip(seconds["engine"], seconds["bare"], strict=True)]
@@ -201,10 +207,12 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="file to write the result to")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "CANDIDATE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not ALLOCATOR.items() <= os.environ.items():  # read once, when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
     warnings.filterwarnings("ignore", module="captum|zennit|timm")
     torch.set_num_threads(options.threads)
     if options.peak:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +70,8 @@ def test_chart_rank_maps_and_extension(tmp_path: Path) -> None:
     assert {row["source"] for row in ranking["sources"]} == {f"package:{name}" for name in MODELS[1:]}
 
     # Nothing is left to do: no model is loaded again.
-    began = time.monotonic()
     again = json.loads(modelatlas(*words))
     assert [m["seconds"] for m in again["models"]] == [m["seconds"] for m in document["models"]]
-    assert time.monotonic() - began < 120
 
     # Two more images cost two images, and the first six keep their maps.
     words[5] = str(IMAGES + 2)

@@ -28,17 +28,20 @@ from modelatlas.run.events import Event, Progress, silent
 from modelatlas.run.task import ModelTask, planned
 from modelatlas.store import Layout
 
-__all__ = ["ENVIRONMENT", "ApartEngine"]
+__all__ = ["ALLOCATOR", "ENVIRONMENT", "ApartEngine"]
 
 _TAIL: Final = 4000
-ENVIRONMENT: Final = {
-    # Threads that wait by spinning burn the time that others could compute in: on two cores shared with other
-    # programs, two threads took 2 to 9 times the processor time of one, waiting passively 1.1 times.
-    "OMP_WAIT_POLICY": "PASSIVE",
+ALLOCATOR: Final = {
     # glibc gives every large activation back to the kernel, which clears its pages for the next one: 5 % of
     # the processor time of a ResNet-50 with huge pages, 14 % without (benchmarks/bench_allocator.py).
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
+ENVIRONMENT: Final = {
+    **ALLOCATOR,
+    # Threads that wait by spinning burn the time that others could compute in: on two cores shared with other
+    # programs, two threads took 2 to 9 times the processor time of one, waiting passively 1.1 times.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats its sums only with a fixed workspace
 }
 """Of the worker, where the user's own says nothing else."""
