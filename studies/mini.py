@@ -12,7 +12,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -29,7 +30,7 @@ from modelatlas import evaluation
 from modelatlas.evaluation import TransferTable, mini_transfers
 from modelatlas.probe import open_probe
 from modelatlas.run import ApartEngine, Settings, chart_maps
-from modelatlas.space import affinity
+from modelatlas.space import SIMILARITIES, affinity
 from modelatlas.zoo import ModelSpec, Zoo, ZooEntry, read_zoo
 
 METHODS = ("saliency", "gradient-x-input", "epsilon-lrp")
@@ -40,7 +41,7 @@ class Setting:
     """One row of the table.
 
     `cells` sums the maps of the atlas over so many cells a side first (0: as they are), `centred` takes a
-    model's mean map from each of its maps.
+    model's mean map from each of its maps, `similarity` is that of two maps.
     """
 
     part: str
@@ -51,6 +52,7 @@ class Setting:
     options: str = ""
     cells: int = 0
     centred: bool = False
+    similarity: str = "cosine"
 
     @property
     def folder(self) -> str:
@@ -73,6 +75,20 @@ SETTINGS = (
         Setting("input", f"{s} pixels, 100 images", images=100, options=f"size={s}" if s != 128 else "")
         for s in (64, 128, 256)
     ),
+    *(
+        replace(setting, part="correlation", similarity="correlation")
+        for setting in (
+            Setting("probe", "rooms, 200 images"),
+            Setting("probe", "rooms, 122 images", images=122),
+            Setting("probe", "photos, 122 images", probe="photos", images=122),
+            Setting("probe", "noise, 64 images", probe="noise", images=64),
+            Setting("layer", "code before its ReLU", options="layer=compress"),
+            Setting("grid", "32 x 32 cells", grid=128, cells=32),
+            Setting("grid", "128 x 128 cells", grid=128),
+            Setting("input", "64 pixels, 100 images", images=100, options="size=64"),
+            Setting("input", "256 pixels, 100 images", images=100, options="size=256"),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -88,7 +104,7 @@ def main() -> None:
     for part, measure in APART.items():
         if part in asked:
             rows += measure(reference)
-    tables: dict[tuple[str, str], TransferTable] = {}
+    tables: dict[tuple[str, str, str], TransferTable] = {}
     for setting in SETTINGS:
         if setting.part not in asked:
             continue
@@ -98,7 +114,7 @@ def main() -> None:
             rows.append(
                 {"part": setting.part, "setting": setting.label, "method": method} | _scores(table, reference)
             )
-            tables[setting.label, method] = table
+            tables[setting.similarity, setting.label, method] = table
             print(_line(rows[-1]), flush=True)
     agreement = list(_agreement(tables))
     if options.only is None:
@@ -122,7 +138,7 @@ def _chart(setting: Setting, out: Path) -> ma.Atlas:
 
 
 def _affinity(atlas: ma.Atlas, method: str, setting: Setting) -> pd.DataFrame:
-    if not (setting.cells or setting.centred):
+    if not (setting.cells or setting.centred or setting.similarity != atlas.similarity):
         return atlas.affinity(method)
     maps = np.stack([atlas.maps(name)[method].astype(np.float32) for name in atlas.names])
     if setting.cells:  # coarser grids nest in finer ones, and a grid keeps sums
@@ -132,7 +148,8 @@ def _affinity(atlas: ma.Atlas, method: str, setting: Setting) -> pd.DataFrame:
     if setting.centred:
         flat = flat - flat.mean(1, keepdims=True)
     flat = flat / np.linalg.norm(flat, axis=2, keepdims=True).clip(min=1e-12)
-    return affinity(flat, models=atlas.names).frame()
+    alike = {"similarity": setting.similarity, "signed": method != "saliency"}
+    return affinity(flat, models=atlas.names, **alike).frame()
 
 
 def _scores(table: TransferTable, reference: TransferTable) -> dict:
@@ -208,15 +225,14 @@ APART = {"channels": _channels, "codes": _codes}
 """Parts that need no atlas."""
 
 
-def _agreement(tables: dict[tuple[str, str], TransferTable]) -> Iterator[dict]:
+def _agreement(tables: dict[tuple[str, str, str], TransferTable]) -> Iterator[dict]:
     """Correlation of affinities between probes, over all pairs of models."""
-    rooms = "rooms, 122 images"
-    for other in ("photos, 122 images", "noise, 64 images"):
-        for method in METHODS:
-            if (rooms, method) in tables and (other, method) in tables:
-                found = evaluation.compare(tables[rooms, method], tables[other, method])
-                yield {"method": method, "probes": f"rooms and {other.split(',')[0]}",
-                       "pearson": found.pearson, "spearman": found.spearman}  # fmt: skip
+    for how, other, method in product(SIMILARITIES, ("photos, 122 images", "noise, 64 images"), METHODS):
+        pair = [tables.get((how, label, method)) for label in ("rooms, 122 images", other)]
+        if None not in pair:
+            found = evaluation.compare(*pair)
+            yield {"similarity": how, "method": method, "probes": f"rooms and {other.split(',')[0]}",
+                   "pearson": found.pearson, "spearman": found.spearman}  # fmt: skip
 
 
 def _parts() -> list[str]:
@@ -235,9 +251,10 @@ def _page(rows: list[dict], agreement: list[dict]) -> str:
     for part in ["reference", *_parts()]:
         lines += ["", f"**{part}**", "", head]
         lines += [_cells(row) for row in rows if row["part"] == part]
-    lines += ["", "| affinities of two probes | method | Pearson | Spearman |", "| --- | --- | --- | --- |"]
+    lines += ["", "| affinities of two probes | by | method | Pearson | Spearman |", "| --- " * 5 + "|"]
     lines += [
-        f"| {e['probes']} | {e['method']} | {e['pearson']:.2f} | {e['spearman']:.2f} |" for e in agreement
+        f"| {e['probes']} | {e['similarity']} | {e['method']} | {e['pearson']:.2f} | {e['spearman']:.2f} |"
+        for e in agreement
     ]
     return "\n".join(lines) + "\n"
 

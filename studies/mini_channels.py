@@ -1,9 +1,10 @@
-"""What the plain sum over a code's channels hides: one map a channel, compared as a set.
+"""Whether the plain sum over a code's channels hides something: one map a channel, compared as a set.
 
 The method draws one map of a network: that of the sum of all units of its code. Here every one of the eight
 channels gets a map of its own, and two networks' sets of eight maps are compared by linear CKA over the
 cells (Kornblith et al. 2019), image by image: the order of the channels, their signs and any rotation among
-them then do not matter.
+them then do not matter. Of one map alone this is the squared correlation, so `--similarity correlation` is
+its counterpart for the sum.
 """
 
 from collections.abc import Iterator

@@ -111,13 +111,18 @@ class Atlas:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What it was made with: methods, images, grid, epsilon, seed, precision, linkage, ..."""
+        """What it was made with: methods, images, grid, epsilon, seed, precision, similarity, ..."""
         return dict(self.document["settings"])
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Attribution methods, in the order they were asked for."""
         return tuple(self.document["settings"]["methods"])
+
+    @property
+    def similarity(self) -> str:
+        """Of two maps: `cosine`, as all atlases were compared before there was a choice, or `correlation`."""
+        return str(self.document["settings"].get("similarity", "cosine"))
 
     @cached_property
     def models(self) -> tuple[ModelRecord, ...]:

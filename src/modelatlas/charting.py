@@ -30,6 +30,7 @@ def chart(
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
+    similarity: str = "cosine",
     linkage: str = "single",
     patience: float = 3600.0,
     exclude: Sequence[str] = (),
@@ -72,6 +73,10 @@ def chart(
         its first maps against float32 holds.
     threads
         Of torch.
+    similarity
+        Of two maps of an image: "cosine", as in the paper, or "correlation" (over the cells, and without sign
+        for signed maps), which agrees better with measured transfers. Another one compares anew what is
+        there.
     linkage
         Of the tree: single, complete, average, weighted, ward.
     patience
@@ -118,6 +123,7 @@ def chart(
         device=device,
         precision=precision,
         threads=threads,
+        similarity=similarity,
         linkage=linkage,
         patience=patience,
     )

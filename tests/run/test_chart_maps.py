@@ -153,6 +153,43 @@ def test_another_linkage_only_redraws(copied, pictures):
     assert results(copied)["tree/saliency.nwk"] != before["tree/saliency.nwk"]
 
 
+def test_another_similarity_compares_anew_and_computes_no_map(copied, pictures, tmp_path):
+    before, events = results(copied), []
+    names = ("relu", "gelu", "silu")
+    chart_small(copied, pictures, *names, images=20, similarity="correlation", events=events)
+    assert images_computed(events) == {}
+    atlas = open_atlas(copied)
+    assert atlas.similarity == "correlation"
+    chart_small(tmp_path / "fresh", pictures, *names, images=20, similarity="correlation")
+    assert results(copied) == results(tmp_path / "fresh")
+    for method in METHODS:
+        first, second = (atlas.maps(spec(name))[method].reshape(20, -1) for name in names[:2])
+        each = [np.corrcoef(a, b)[0, 1] for a, b in zip(first, second, strict=True)]
+        mean = np.mean(each if method == "saliency" else np.abs(each))
+        np.testing.assert_allclose(atlas.affinity(method).iloc[0, 1], mean, atol=1e-4)
+    chart_small(copied, pictures, *names, images=20)
+    assert results(copied) == before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"similarity": "correlation"}, {"models": ("relu", "gelu")}, {"images": 12}]
+)
+def test_results_that_were_interrupted_are_not_taken_for_the_old_ones(copied, pictures, changed):
+    class Interrupted(list):
+        def append(self, event):
+            if event.kind == "comparing" and any(one.kind == "comparing" for one in self):
+                raise KeyboardInterrupt
+            super().append(event)
+
+    before, names = results(copied), ("relu", "gelu", "silu")
+    options = {"images": 20, **changed}
+    with pytest.raises(KeyboardInterrupt):
+        chart_small(copied, pictures, *options.pop("models", names), events=Interrupted(), **options)
+    assert results(copied) != before
+    chart_small(copied, pictures, *names, images=20)
+    assert results(copied) == before
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

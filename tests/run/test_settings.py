@@ -21,9 +21,15 @@ from modelatlas.run import Settings
         ("threads", 0, "threads 0"),
         ("precision", "float16", "auto, float32, float64, bf16"),
         ("linkage", "centroid", "single, complete"),
+        ("similarity", "angle", "cosine, correlation"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_it_may_be(option, value, said):
     with pytest.raises(InputError, match=said) as caught:
         Settings(**{option: value})
     assert caught.value.exit_status == 2
+
+
+def test_a_correlation_needs_more_than_one_cell():
+    with pytest.raises(InputError, match="give a grid of at least 2"):
+        Settings(grid=1, similarity="correlation")

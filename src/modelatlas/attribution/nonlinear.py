@@ -61,7 +61,7 @@ def chain_factor(grad: Tensor, point: Point, epsilon: float, *, out: Tensor) -> 
         _multiply(factor, torch.empty_like(point.z), *tensors)
     else:
         below = point.z.new_empty(piece)
-        lines = (tensor.as_strided((size,), (1,)).split(piece) for tensor in tensors)
+        lines = (torch.split(tensor.as_strided((size,), (1,)), piece) for tensor in tensors)
         for line in zip(*lines, strict=True):
             _multiply(factor, below[: len(line[0])], *line)
     return out

@@ -52,6 +52,9 @@ def chart(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="float32, float64, bf16, auto.")] = "float32",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
+    similarity: Annotated[
+        str, typer.Option("--similarity", help="Of two maps: cosine (the paper's) or correlation.")
+    ] = "cosine",
     linkage: Annotated[
         str, typer.Option("--linkage", help="Of the tree: single, average, complete, ...")
     ] = "single",
@@ -98,6 +101,7 @@ def chart(
         "device": device,
         "precision": precision,
         "threads": threads,
+        "similarity": similarity,
         "linkage": linkage,
         "patience": patience,
     }

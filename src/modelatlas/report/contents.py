@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from modelatlas._types import DEFAULT_METHOD
+from modelatlas._types import DEFAULT_METHOD, SIGNED
 from modelatlas.atlas import Atlas
 from modelatlas.report.colour import Scale
 from modelatlas.report.groups import NO_GROUP, GroupStyle, group_styles
@@ -69,6 +69,8 @@ class Matrix:
         None for a model alone.
     scale
         Of the colours.
+    measure
+        What an affinity is, in words.
     """
 
     method: str
@@ -78,6 +80,7 @@ class Matrix:
     high: Float64[np.ndarray, "model model"]
     tree: Tree | None
     scale: Scale
+    measure: str = "mean cosine of attribution maps"
 
 
 def labels(atlas: Atlas) -> Labels:
@@ -98,7 +101,14 @@ def matrix(atlas: Atlas, method: str) -> Matrix:
     order = tree.order if tree else tuple(frame.index)
     values = frame.loc[list(order), list(order)].to_numpy(dtype=np.float64)
     low, high = (_square(long, column, order) for column in ("low", "high"))
-    return Matrix(method, order, values, low, high, tree, Scale.of(values))
+    return Matrix(
+        method, order, values, low, high, tree, Scale.of(values), _measure(atlas.similarity, method)
+    )
+
+
+def _measure(similarity: str, method: str) -> str:
+    without_sign = ", without sign" if similarity == "correlation" and method in SIGNED else ""
+    return f"mean {similarity} of attribution maps{without_sign}"
 
 
 def model_order(atlas: Atlas) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image
 
+from modelatlas._types import SIGNED
 from modelatlas.report.colour import palette
 
-__all__ = ["ROBUST", "SIGNED", "draw_map", "is_signed", "map_palette"]
+__all__ = ["ROBUST", "draw_map", "is_signed", "map_palette"]
 
 ROBUST: Final = 99
-SIGNED: Final = frozenset({"gradient-x-input", "epsilon-lrp"})
 _PHOTO_SHARE: Final = 0.26  # of the range from black to white that the photograph keeps under a map
 
 

@@ -16,9 +16,8 @@ from modelatlas.report.legend import legend_height, place_legend
 from modelatlas.report.numbers import digits_of, number
 from modelatlas.report.sheet import FAINT, MUTED, Sheet, text_width, wrapped
 
-__all__ = ["AFFINITY", "draw_matrix"]
+__all__ = ["draw_matrix"]
 
-AFFINITY: Final = "affinity (mean cosine of attribution maps)"
 PRINTED_UP_TO: Final = 12
 GAPS_UP_TO: Final = 100
 ROOM_FOR_TWO_LINES: Final = 0.42
@@ -98,6 +97,6 @@ def _colour_bar(sheet: Sheet, matrix: Matrix, left: float, top: float, width: fl
     for tick in scale.ticks():
         x = left + width * float(scale.position(np.array(tick)))
         sheet.text(x, top + 0.28, number(tick, None), size=8, colour=MUTED, across="center")
-    sheet.text(left, top + 0.46, AFFINITY, size=8.5)
+    sheet.text(left, top + 0.46, f"affinity ({matrix.measure})", size=8.5)
     note = "The diagonal is 1 by definition and left out of the scale."
     sheet.text(left, top + 0.6, note, size=7.5, colour=MUTED)

@@ -113,6 +113,7 @@ def repeat_command(atlas: Atlas) -> str:
     words = ["modelatlas", "chart", zoo, "--probe", str(document["probe"]["name"])]
     for name in ("images", "seed", "grid", "epsilon", "precision", "linkage"):
         words += [f"--{name}", f"{settings[name]}"]
+    words += ["--similarity", atlas.similarity]
     for method in atlas.methods:
         words += ["--method", method]
     words += ["--out", atlas.path.name or "atlas"]

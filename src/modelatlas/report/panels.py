@@ -78,6 +78,8 @@ class Panel:
         Target -> its best sources, best first.
     digits
         After the point, of affinities.
+    measure
+        What an affinity is, in words.
     data
         JSON for the page's script.
     """
@@ -91,6 +93,7 @@ class Panel:
     tree: TreeDrawing | None
     nearest: Mapping[str, tuple[Pair, ...]]
     digits: int
+    measure: str
     data: str
 
 
@@ -119,6 +122,7 @@ def make_panel(matrix: Matrix, labels: Labels) -> Panel:
         tree=_tree(matrix, labels),
         nearest=_nearest(matrix),
         digits=digits,
+        measure=matrix.measure,
         data=_data(matrix),
     )
 

@@ -243,21 +243,35 @@ class _Run:
             [names[place] for place in rows], {method: living[rows] for method, living in alive.items()}
         )
         remove_results(self.out, keep=methods if rows else (), trees=len(rows) > 1)
-        unchanged = not any(task.items for task in tasks)
+        similarity = self.settings.similarity
+        for method in methods if rows else ():
+            parts = [results.models, self.checksums, method, similarity, BOOTSTRAP]
+            results.inputs[method] = fingerprint(parts)
+        known = self._still_known(results.inputs, unchanged=not any(task.items for task in tasks))
         for method, living in results.alive.items() if rows else ():
-            inputs = fingerprint([results.models, self.checksums, method, BOOTSTRAP])
-            known = self.before.get("results", {}).get(method)
             self.progress(Event("comparing", detail=method))
             write_results(
                 self.out,
                 results.models,
                 method,
                 living,
+                similarity=similarity,
                 linkage=self.settings.linkage,
-                known=unchanged and known == inputs,
+                known=method in known,
             )
-            results.inputs[method] = inputs
         return results
+
+    def _still_known(self, inputs: Mapping[str, str], *, unchanged: bool) -> set[str]:
+        """Find the methods whose results are there already, and forget the others before they are replaced.
+
+        A run that is killed among the latter must not leave them marked as what they were.
+        """
+        before = self.before.get("results", {})
+        known = {method for method in inputs if unchanged and before.get(method) == inputs[method]}
+        if before.keys() - known:
+            kept = {method: before[method] for method in known}
+            write_document(self.out, {**self.before, "state": "running", "results": kept})
+        return known
 
 
 @dataclass(frozen=True, eq=False)

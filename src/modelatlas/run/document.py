@@ -52,6 +52,7 @@ def atlas_document(
             "methods": list(settings.methods),
             "images": len(probe.images),
             **settings.fixed(),
+            "similarity": settings.similarity,
             "linkage": settings.linkage,
             "batch": settings.batch or "auto",
             "device": settings.device,

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from modelatlas._types import METHODS
+from modelatlas._types import METHODS, SIGNED
 from modelatlas.space import Affinity, AffinityAccumulator, dead_maps, tree
 from modelatlas.store import SHARD, Layout, MapReader, model_key, read_square, remove, write_text
 
@@ -91,30 +91,38 @@ def write_results(
     method: str,
     living: Bool[np.ndarray, "model image"],
     *,
+    similarity: str,
     linkage: str,
     known: bool,
 ) -> None:
     """Write a method's affinity, its intervals and its tree; one model alone has no tree.
 
-    With `known`, the affinity that is there is of the same maps: it is read, and only the tree is made.
+    With `known`, the affinity that is there is of the same maps by the same similarity: it is read, and only
+    the tree is made.
     Memory: a block of maps of at most 256 MB, and what the accumulator keeps.
     """
     layout = Layout(root)
     if known and layout.affinity(method).is_file() and layout.interval(method).is_file():
         result = Affinity.from_frame(read_square(layout.affinity(method)))
     else:
-        result = _compared(root, models, method, living)
+        result = _compared(root, models, method, living, similarity)
     if len(models) > 1:
         write_text(layout.tree(method), tree(result, linkage=linkage).newick() + "\n")
 
 
 def _compared(
-    root: Path, models: Sequence[str], method: str, living: Bool[np.ndarray, "model image"]
+    root: Path,
+    models: Sequence[str],
+    method: str,
+    living: Bool[np.ndarray, "model image"],
+    similarity: str,
 ) -> Affinity:
     """Make and write affinity and intervals."""
     images = living.shape[1]
     readers = [MapReader(root, model_key(model)) for model in models]
-    collected = AffinityAccumulator(models, bootstrap=REPLICATES, seed=0)
+    collected = AffinityAccumulator(
+        models, similarity=similarity, signed=method in SIGNED, bootstrap=REPLICATES, seed=0
+    )
     for start, stop in _blocks(readers, method, images):
         maps = np.stack([reader.maps(method, start, stop) for reader in readers])
         collected.add(maps.reshape(*maps.shape[:2], -1), living[:, start:stop])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from modelatlas._types import METHODS
 from modelatlas.errors import InputError
-from modelatlas.space import LINKAGES
+from modelatlas.space import LINKAGES, SIMILARITIES
 from modelatlas.store import SHARD
 
 __all__ = ["FIXED", "PRECISIONS", "Settings"]
@@ -41,6 +41,8 @@ class Settings:
         bf16 for a model where a check of its first maps holds.
     threads
         Of torch, at least 1; None: torch's own choice.
+    similarity
+        Of two maps of an image: `cosine` or `correlation` (see `space.similarity`).
     linkage
         Of the tree.
     patience
@@ -56,6 +58,7 @@ class Settings:
     device: str = "auto"
     precision: str = "float32"
     threads: int | None = None
+    similarity: str = "cosine"
     linkage: str = "single"
     patience: float = 3600.0
 
@@ -77,6 +80,14 @@ class Settings:
         _need(self.patience > 0, f"patience {self.patience}: give a number of seconds above 0")
         _need(
             self.precision in PRECISIONS, f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}"
+        )
+        _need(
+            self.similarity in SIMILARITIES,
+            f"unknown similarity {self.similarity!r}: choose from {', '.join(SIMILARITIES)}",
+        )
+        _need(
+            self.similarity == "cosine" or self.grid > 1,
+            "similarity correlation needs cells to correlate over: give a grid of at least 2",
         )
         _need(
             self.linkage in LINKAGES, f"unknown linkage {self.linkage!r}: choose from {', '.join(LINKAGES)}"

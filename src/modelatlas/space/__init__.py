@@ -5,10 +5,12 @@ from modelatlas.space.bootstrap import Interval
 from modelatlas.space.dead import dead_maps
 from modelatlas.space.matrix import Affinity
 from modelatlas.space.ranking import rank
+from modelatlas.space.similarity import SIMILARITIES
 from modelatlas.space.trees import LINKAGES, Tree, tree
 
 __all__ = [
     "LINKAGES",
+    "SIMILARITIES",
     "Affinity",
     "AffinityAccumulator",
     "Interval",

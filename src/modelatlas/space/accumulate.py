@@ -1,9 +1,10 @@
 """Affinity from unit maps, one block of images at a time.
 
-    affinity(i, j) = sum_p <v_ip, v_jp> / #{p: both alive}     (method.md, "From maps to affinity", step 3)
+    affinity(i, j) = sum_p s(v_ip, v_jp) / #{p: both alive}     (method.md, "From maps to affinity", step 3)
 
-over the probe images p on which both maps are alive; 1 on the diagonal by definition. The sums are exact
-(see `exact`), so neither the blocks nor the order of images or models changes a bit of the result.
+over the probe images p on which both maps are alive, s one of `SIMILARITIES`, by default the inner product;
+1 on the diagonal by definition. The sums are exact (see `exact`), so neither the blocks nor the order of
+images or models changes a bit of the result.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from modelatlas.errors import EmptyOverlapError, InputError
 from modelatlas.space.bootstrap import GramHistory, Interval
 from modelatlas.space.exact import ExactSum, gram
 from modelatlas.space.matrix import Affinity, unique_names
+from modelatlas.space.similarity import SIMILARITIES, correlations
 
 __all__ = ["AffinityAccumulator", "affinity"]
 
@@ -29,16 +31,31 @@ class AffinityAccumulator:
     ----------
     models
         Names, in the order of the blocks' first axis.
+    similarity
+        One of `SIMILARITIES`.
+    signed
+        Whether the maps have signs, which `correlation` leaves out.
     bootstrap
         Replicates of the bootstrap over images: at least 100, or 0 to keep nothing for it.
     seed
         Of the bootstrap.
     """
 
-    def __init__(self, models: Sequence[str], *, bootstrap: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        models: Sequence[str],
+        *,
+        similarity: str = "cosine",
+        signed: bool = False,
+        bootstrap: int = 0,
+        seed: int = 0,
+    ) -> None:
+        if similarity not in SIMILARITIES:
+            raise InputError(f"unknown similarity {similarity!r}: choose from {', '.join(SIMILARITIES)}")
         if 0 < bootstrap < FEWEST_REPLICATES:
             raise InputError(f"{bootstrap} bootstrap replicates: take 0, or at least {FEWEST_REPLICATES}")
         self.models = unique_names(models)
+        self._similarity, self._signed = similarity, signed
         shape = (len(self.models), len(self.models))
         self._sum = ExactSum(shape)
         self._counts = np.zeros(shape, dtype=np.int64)
@@ -63,12 +80,15 @@ class AffinityAccumulator:
             )
         for image in range(block.shape[1]):
             living = alive[:, image]
-            products = gram(block[:, image], alive=living)
+            if self._similarity == "cosine":
+                products = alike = gram(block[:, image], alive=living)
+            else:
+                products, alike = correlations(block[:, image], alive=living, signed=self._signed)
             self._check_norms(products.diagonal(), living)
-            self._sum.add(products)
+            self._sum.add(alike)
             self._counts += np.outer(living, living)
             if self._history is not None:
-                self._history.add(products, living)
+                self._history.add(alike, living)
             self._images += 1
 
     def _check_norms(self, squares: Float[np.ndarray, " model"], alive: Bool[np.ndarray, " model"]) -> None:
@@ -115,10 +135,16 @@ class AffinityAccumulator:
         return self._history.interval(self.result(), replicates=self._bootstrap, seed=self._seed, level=level)
 
 
-def affinity(vectors: Float[np.ndarray, "model probe cell"], *, models: Sequence[str]) -> Affinity:
-    """Mean cosine between the attribution maps of every pair of models.
+def affinity(
+    vectors: Float[np.ndarray, "model probe cell"],
+    *,
+    models: Sequence[str],
+    similarity: str = "cosine",
+    signed: bool = False,
+) -> Affinity:
+    """Mean similarity, by default cosine, between the attribution maps of every pair of models.
 
-    values[i, j] = sum_p <v_ip, v_jp> / #{p: both alive}     (method.md, step 3)
+    values[i, j] = sum_p s(v_ip, v_jp) / #{p: both alive}     (method.md, step 3)
 
     Parameters
     ----------
@@ -126,6 +152,8 @@ def affinity(vectors: Float[np.ndarray, "model probe cell"], *, models: Sequence
         One unit map vector (float16 or float32) per model and probe image, zeros where dead.
     models
         Names, in the order of the first axis.
+    similarity, signed
+        As of `AffinityAccumulator`.
 
     Returns
     -------
@@ -136,8 +164,8 @@ def affinity(vectors: Float[np.ndarray, "model probe cell"], *, models: Sequence
     EmptyOverlapError
         Two models have no image on which both maps are alive.
     InputError
-        Two models have one name, or a map is neither zero nor of unit norm.
+        Two models have one name, a map is neither zero nor of unit norm, or no such similarity.
     """
-    collected = AffinityAccumulator(models)
+    collected = AffinityAccumulator(models, similarity=similarity, signed=signed)
     collected.add(vectors, np.any(vectors, axis=2))
     return collected.result()
