@@ -240,7 +240,7 @@ def _parts() -> list[str]:
 
 
 def _line(row: dict) -> str:
-    return f"{row['part']:10s}{row['setting']:28s}{row.get('method', ''):18s}" + " ".join(
+    return f"{row['part']:12s}{row['setting']:28s}{row.get('method', ''):18s}" + " ".join(
         f"{name} {row[name]:.2f}" for name in ("spearman", "p1", "p3", "p5")
     )
 
