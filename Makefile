@@ -2,6 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-atlas
+# Of `make test`, a thread each; a process takes up to 4 GB.
+PROCESSES ?= 2
 PHOTOS ?= demo-photos
 
 .PHONY: help setup demo demo-photos test test-all lint format bench bench-published architectures docs clean
@@ -37,7 +39,7 @@ demo-photos: $(VENV)/.demo
 	$(BIN)/modelatlas chart demo --probe photos --images 60 --out $(PHOTOS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest

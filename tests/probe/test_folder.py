@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import tempfile
+from itertools import takewhile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -130,7 +133,8 @@ def nobody(tmp_path):
     if os.geteuid() != 0:
         yield
         return
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    system = Path(tempfile.gettempdir()).resolve()
+    for folder in takewhile(lambda one: one != system, (tmp_path, *tmp_path.parents)):
         folder.chmod(0o755)
     os.seteuid(65534)
     yield

@@ -32,6 +32,7 @@ def test_card_tells_the_file_and_its_training(task):
     assert hashlib.sha256(data).hexdigest() == entry["sha256"] == card(f"mini:{task}").weights[0].sha256
     made = json.loads((DATA / "trainings" / f"{task}.json").read_text())
     assert made["about"]["goal"]["task"] == task
+    assert f"{made['score']['ratio']:.2f} of the best constant" in str(card(f"mini:{task}").notes)
     assert made["score"]["ratio"] == entry["score"]["ratio"]
     assert entry["curve"][-1][0] == entry["training"]["steps"] == made["about"]["course"]["steps"]
 

@@ -5,6 +5,7 @@ Names and cards need no data; weights do. Kernels are stored in float16, vectors
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +47,7 @@ class MiniSource:
         return sorted(GROUPS)
 
     def card(self, spec: ModelSpec) -> ModelCard:
-        """Tell what is known of a task's encoder; its checksum where the data is installed."""
+        """Tell what is known of a task's encoder; checksum and scores where the data is installed."""
         task, size = _task(spec), _size(spec)
         return ModelCard(
             name=spec.text,
@@ -58,7 +59,7 @@ class MiniSource:
             input=Preprocess(size, size, (-1.0, 1.0), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
             layer="code",
             layer_shape=(CODE[0], size // _STRIDE, size // _STRIDE),
-            weights=(_weight_file(task),),
+            **_stored(task),
         )
 
     def build(self, spec: ModelSpec, *, pretrained: bool) -> nn.Module:
@@ -89,15 +90,21 @@ def _size(spec: ModelSpec) -> int:
     return int(text)
 
 
-def _weight_file(task: str) -> WeightFile:
+def _stored(task: str) -> dict[str, Any]:
+    """Fields of the card that only the data knows."""
+    file = WeightFile(package="pypi:modelatlas-mini", format="safetensors")
     try:
         folder = mini_data(needed_for=f"mini:{task}")
         entry = _entry(folder, task)
     except (MissingExtraError, ModelError):  # a card needs no data; loading says what is wrong
-        return WeightFile(package="pypi:modelatlas-mini", format="safetensors")
-    return WeightFile(
-        package="pypi:modelatlas-mini", sha256=entry["sha256"], bytes=entry["bytes"], format="safetensors"
-    )
+        return {"weights": (file,)}
+    score = entry["score"]
+    return {
+        "weights": (replace(file, sha256=entry["sha256"], bytes=entry["bytes"]),),
+        "training_data": f"{entry['training']['views']['training']:,} views of rendered rooms",
+        "notes": f"loss on test views: {score['ratio']:.2f} of the best constant answer's, "
+        f"{score['ratio_random']:.2f} of that of a readout on the untrained encoder",
+    }
 
 
 def _entry(folder: Path, task: str) -> dict[str, Any]:
