@@ -27,6 +27,7 @@ from studies.pages import insert
 
 import modelatlas as ma
 from modelatlas import evaluation
+from modelatlas._types import SIGNED
 from modelatlas.evaluation import TransferTable, mini_transfers
 from modelatlas.probe import open_probe
 from modelatlas.run import ApartEngine, Settings, chart_maps
@@ -148,7 +149,7 @@ def _affinity(atlas: ma.Atlas, method: str, setting: Setting) -> pd.DataFrame:
     if setting.centred:
         flat = flat - flat.mean(1, keepdims=True)
     flat = flat / np.linalg.norm(flat, axis=2, keepdims=True).clip(min=1e-12)
-    alike = {"similarity": setting.similarity, "signed": method != "saliency"}
+    alike = {"similarity": setting.similarity, "signed": method in SIGNED}
     return affinity(flat, models=atlas.names, **alike).frame()
 
 

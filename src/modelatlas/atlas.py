@@ -158,13 +158,13 @@ class Atlas:
         InputError
             The atlas has no such method.
         StoreError
-            The table is missing or damaged.
+            The table is missing or damaged, or a run that did not finish was replacing it.
         """
-        return self._table(self._layout.affinity(self._method(method)), read_square)
+        return self._table(self._layout.affinity(self._result(method)), read_square)
 
     def interval(self, method: str = DEFAULT_METHOD) -> pd.DataFrame:
         """Long table: `source`, `target`, `affinity`, `low`, `high` (95 %); errors as `affinity`."""
-        return self._table(self._layout.interval(self._method(method)), read_long)
+        return self._table(self._layout.interval(self._result(method)), read_long)
 
     def tree(self, method: str = DEFAULT_METHOD) -> Tree:
         """Task-similarity tree of at least two models; errors as `affinity`."""
@@ -256,6 +256,12 @@ class Atlas:
         if method in self.methods:
             return method
         raise InputError(f"{self.path} has no method {method!r}; {_offer(method, self.methods)}")
+
+    def _result(self, method: str) -> str:
+        """Name of a method whose results are those that the document describes."""
+        if self._method(method) not in self.document.get("results", {}):
+            self._finished()
+        return method
 
     def _table(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
         if not path.is_file():

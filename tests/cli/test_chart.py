@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 
 from chartable import spec, write_pictures
+from modelatlas.atlas import open_atlas
 from modelatlas.cli.app import run
+from modelatlas.report.page import repeat_command
 
 ZOO = f"{spec('relu')},{spec('gelu')},{spec('silu')}"
 
@@ -128,6 +131,7 @@ def test_what_is_not_there_is_status_2_and_named(
         (["--batch", "many"], "many"),
         (["--device", "abacus"], "abacus"),
         (["--linkage", "chain"], "chain"),
+        (["--similarity", "angle"], "angle"),
         (["--exclude", "nobody"], "nobody"),
         (["--layer", "0"], "--layer"),
         (["--precision", "float3"], "float3"),
@@ -170,6 +174,22 @@ def test_code_runs_only_when_trusted(
     assert run(words) == 2
     assert "--trust-code" in capfd.readouterr().err
     assert not (tmp_path / "atlas").exists()
+
+
+def test_another_similarity_is_told_wherever_affinities_are(
+    pictures: Path, atlas: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(atlas, tmp_path / "atlas")
+    assert run([*chart(pictures, out, "--similarity", "correlation"), "--quiet"]) == 0
+    charted = open_atlas(out)
+    assert charted.similarity == "correlation"
+    for path in ("report.html", "figures/affinity-epsilon-lrp.svg"):
+        assert "mean correlation of attribution maps, without sign" in (out / path).read_text(), path
+    assert "mean cosine" not in (out / "report.html").read_text()
+    assert "--similarity correlation" in repeat_command(charted)
+    capfd.readouterr()
+    assert run(["compare", str(atlas), str(out), "--method", "saliency"]) == 0
+    assert "(saliency, correlation)" in capfd.readouterr().out
 
 
 def test_another_grid_is_a_conflict_that_names_both(

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import tempfile
-from itertools import takewhile
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -128,13 +125,14 @@ def test_printable_is_printable_and_leaves_plain_names(text):
 
 
 @pytest.fixture
-def nobody(tmp_path):
+def nobody(tmp_path, tmp_path_factory):
     """Rights count: the tests may run as root, whom no file refuses."""
     if os.geteuid() != 0:
         yield
         return
-    system = Path(tempfile.gettempdir()).resolve()
-    for folder in takewhile(lambda one: one != system, (tmp_path, *tmp_path.parents)):
+    base = tmp_path_factory.getbasetemp()
+    above = base.parents[:2] if "PYTEST_XDIST_WORKER" in os.environ else base.parents[:1]
+    for folder in (tmp_path, base, *above):  # all of them pytest's own
         folder.chmod(0o755)
     os.seteuid(65534)
     yield

@@ -17,7 +17,7 @@ VALUES = np.array([[1.0, 0.9, 0.3, 0.1], [0.9, 1.0, 0.5, 0.2], [0.3, 0.5, 1.0, 0
 
 def found(values: np.ndarray, *, half: float = 0.01, untrained: tuple[str, ...] = ()) -> Finding:
     names = NAMES[: len(values)]
-    matrix = Matrix("saliency", names, values, values - half, values + half, None, Scale.of(values))
+    matrix = Matrix("saliency", names, values, values - half, values + half, None, Scale.of(values), "")
     return finding(matrix, Labels(dict.fromkeys(names, NO_GROUP), frozenset(untrained), {}))
 
 

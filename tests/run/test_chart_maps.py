@@ -186,6 +186,8 @@ def test_results_that_were_interrupted_are_not_taken_for_the_old_ones(copied, pi
     with pytest.raises(KeyboardInterrupt):
         chart_small(copied, pictures, *options.pop("models", names), events=Interrupted(), **options)
     assert results(copied) != before
+    with pytest.raises(StoreError, match="did not finish"):
+        open_atlas(copied).affinity("saliency")
     chart_small(copied, pictures, *names, images=20)
     assert results(copied) == before
 

@@ -80,7 +80,7 @@ class Matrix:
     high: Float64[np.ndarray, "model model"]
     tree: Tree | None
     scale: Scale
-    measure: str = "mean cosine of attribution maps"
+    measure: str
 
 
 def labels(atlas: Atlas) -> Labels:

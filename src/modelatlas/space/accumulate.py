@@ -1,6 +1,6 @@
 """Affinity from unit maps, one block of images at a time.
 
-    affinity(i, j) = sum_p s(v_ip, v_jp) / #{p: both alive}     (method.md, "From maps to affinity", step 3)
+    affinity(i, j) = sum_p s(v_ip, v_jp) / #{p: both alive}     (docs/method.md, step 4)
 
 over the probe images p on which both maps are alive, s one of `SIMILARITIES`, by default the inner product;
 1 on the diagonal by definition. The sums are exact (see `exact`), so neither the blocks nor the order of
@@ -144,7 +144,7 @@ def affinity(
 ) -> Affinity:
     """Mean similarity, by default cosine, between the attribution maps of every pair of models.
 
-    values[i, j] = sum_p s(v_ip, v_jp) / #{p: both alive}     (method.md, step 3)
+    values[i, j] = sum_p s(v_ip, v_jp) / #{p: both alive}     (docs/method.md, step 4)
 
     Parameters
     ----------

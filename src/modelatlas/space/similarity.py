@@ -1,11 +1,12 @@
 """How alike the maps of two models on one image are.
 
-    cosine         <v_i, v_j> of unit maps                                     (method.md, step 3)
+    cosine         <v_i, v_j> of unit maps                                     (docs/method.md, step 4)
     correlation    Pearson's r over the cells; of signed maps its absolute value
 
 The cosine of two maps that are nowhere negative is mostly their common mean: r leaves it out. The sign of a
 signed map depends on the signs that a network's units happen to have, and changes from image to image: the
-mean of |r| keeps what a mean of r averages away (studies/mini.py measures both).
+mean of |r| keeps what a mean of r averages away (studies/mini.py measures both). It has no zero: unrelated
+maps of n independent cells get sqrt(2 / (pi n)) or so.
 """
 
 from typing import Final
@@ -19,7 +20,7 @@ __all__ = ["SIMILARITIES", "correlations"]
 
 SIMILARITIES: Final = ("cosine", "correlation")
 FLAT: Final = 1e-6
-"""Variance over the cells, of a unit map's, below which nothing but rounding to float16 is left."""
+"""Sum of squares of a unit map less its mean, below which nothing but rounding to float16 is left."""
 
 
 def correlations(
@@ -34,7 +35,7 @@ def correlations(
     products = gram(np.concatenate([maps, ones]), alive=np.append(alive, True))
     totals, products = products[-1, :-1], products[:-1, :-1]
     shared = products - np.outer(totals, totals) / maps.shape[1]
-    variance = shared.diagonal()
-    spread = np.sqrt(np.where(variance > FLAT, variance, np.inf))
+    squares = shared.diagonal()
+    spread = np.sqrt(np.where(squares > FLAT, squares, np.inf))
     found = np.clip(shared / np.outer(spread, spread), -1, 1)
     return products, np.abs(found) if signed else found
