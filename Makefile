@@ -39,7 +39,7 @@ demo-photos: $(VENV)/.demo
 	$(BIN)/modelatlas chart demo --probe photos --images 60 --out $(PHOTOS)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest
