@@ -124,6 +124,10 @@ class Atlas:
         """Of two maps: `cosine`, as all atlases were compared before there was a choice, or `correlation`."""
         return str(self.document["settings"].get("similarity", "cosine"))
 
+    def basis(self, method: str) -> str:
+        """Say what an affinity rests on: the method, and the similarity where it is not the paper's."""
+        return method if self.similarity == "cosine" else f"{method}, {self.similarity}"
+
     @cached_property
     def models(self) -> tuple[ModelRecord, ...]:
         """Models in the zoo's order, those that were left out included."""

@@ -187,7 +187,9 @@ def test_another_similarity_is_told_wherever_affinities_are(
         assert "mean correlation of attribution maps, without sign" in (out / path).read_text(), path
     assert "mean cosine" not in (out / "report.html").read_text()
     assert "--similarity correlation" in repeat_command(charted)
-    capfd.readouterr()
+    assert "By gradient-x-input, correlation, 6 images" in capfd.readouterr().out
+    assert run(["rank", spec("relu"), "--in", str(out)]) == 0
+    assert f"Sources for {spec('relu')} by gradient-x-input, correlation" in capfd.readouterr().out
     assert run(["compare", str(atlas), str(out), "--method", "saliency"]) == 0
     assert "(saliency, correlation)" in capfd.readouterr().out
 

@@ -201,7 +201,7 @@ def _show(atlas: "Atlas", out: Path) -> None:
         render.table(
             ["nearest models", "", "affinity", "95 % low", "high"],
             [list(pair.values()) for pair in pairs],
-            title=f"By {method}, {len(atlas.images())} images",
+            title=f"By {atlas.basis(method)}, {len(atlas.images())} images",
         )
     rows = []
     for model in atlas.models:

@@ -38,8 +38,7 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
     from modelatlas.evaluation import TransferTable
 
     atlas, chosen = open_atlas(text), method or DEFAULT_METHOD
-    how = "" if atlas.similarity == "cosine" else f", {atlas.similarity}"
-    title = f"{text} ({chosen}{how})"
+    title = f"{text} ({atlas.basis(chosen)})"
     records = [record for record in atlas.models if record.charted]
     return Matrix(
         TransferTable.from_frame(atlas.affinity(chosen), origin=title),

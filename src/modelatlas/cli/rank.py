@@ -22,7 +22,8 @@ def rank(
     from modelatlas.atlas import open_atlas
 
     chosen = method or DEFAULT_METHOD
-    ranking = open_atlas(atlas).rank(target, method=chosen, top=top)
+    opened = open_atlas(atlas)
+    ranking = opened.rank(target, method=chosen, top=top)
     rows = ranking[["source", "affinity", "low", "high"]].to_dict("records")
     if as_json:
         render.document({"target": target, "method": chosen, "sources": rows})
@@ -30,5 +31,5 @@ def rank(
     render.table(
         ["", "source", "affinity", "95 % low", "high"],
         [[place, *row.values()] for place, row in enumerate(rows, start=1)],
-        title=f"Sources for {target} by {chosen}",
+        title=f"Sources for {target} by {opened.basis(chosen)}",
     )
