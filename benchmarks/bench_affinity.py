@@ -1,8 +1,8 @@
-"""Cost of the affinity step: time and memory, with and without the bootstrap, at the sizes that matter.
+"""Cost of the affinity step: time and memory, pass and bootstrap apart, at the sizes that matter.
 
-Each size runs in a process of its own. Blocks of unit maps are made, not read: their making is not in the
-time. Memory is the peak of the whole process (VmHWM), NumPy, SciPy and one block included. The published
-code takes 31 GB at 40 models x 1,000 images x 256 x 256.
+Cosine and correlation take turns, each in a process of its own. Blocks of unit maps are made, not read: their
+making is not in the time. Memory is the peak of the whole process (VmHWM), NumPy, SciPy and one block
+included. The published code takes 31 GB at 40 models x 1,000 images x 256 x 256.
 
     python benchmarks/bench_affinity.py --json affinity.json
 """
@@ -27,7 +27,7 @@ SIZES = {
 BLOCK = 8
 
 
-def measure(models: int, images: int, grid: int, replicates: int) -> dict[str, float]:
+def measure(models: int, images: int, grid: int, replicates: int, *, similarity: str) -> dict[str, float]:
     """Run one size in this process."""
     import numpy as np
 
@@ -39,7 +39,8 @@ def measure(models: int, images: int, grid: int, replicates: int) -> dict[str, f
     block = (made / norms[:, :, None]).astype(np.float16)
     del made
     alive = np.ones(block.shape[:2], dtype=bool)
-    accumulator = AffinityAccumulator([f"m{k}" for k in range(models)], bootstrap=replicates)
+    names = [f"m{k}" for k in range(models)]
+    accumulator = AffinityAccumulator(names, similarity=similarity, signed=True, bootstrap=replicates)
     start = time.perf_counter()
     for first in range(0, images, BLOCK):
         count = min(BLOCK, images - first)
@@ -53,15 +54,19 @@ def measure(models: int, images: int, grid: int, replicates: int) -> dict[str, f
 
 
 def repeat(size: tuple[int, int, int, int], *, repeats: int) -> dict[str, object]:
-    """Median and spread of `repeats` processes."""
-    runs = []
-    for _ in range(repeats):
-        command = [sys.executable, __file__, "--one", *map(str, size)]
-        runs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    """Median and spread of `repeats` processes of either similarity."""
+    runs: dict[str, list[dict[str, float]]] = {"cosine": [], "correlation": []}
+    for similarity in [*runs] * repeats:
+        command = [sys.executable, __file__, "--one", *map(str, size), "--similarity", similarity]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        runs[similarity].append(json.loads(done.stdout))
     return {
-        name: {"median": statistics.median(values), "low": min(values), "high": max(values)}
-        for name in runs[0]
-        for values in [[run[name] for run in runs]]
+        similarity: {
+            name: {"median": statistics.median(values), "low": min(values), "high": max(values)}
+            for name in found[0]
+            for values in [[run[name] for run in found]]
+        }
+        for similarity, found in runs.items()
     }
 
 
@@ -73,9 +78,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--similarity", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one)))
+        print(json.dumps(measure(*options.one, similarity=options.similarity)))
         return
     results = {}
     for name, size in SIZES.items():
