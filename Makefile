@@ -2,9 +2,9 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-atlas
+PHOTOS ?= demo-photos
 # Of `make test`, a thread each; a process takes up to 4 GB.
 PROCESSES ?= 2
-PHOTOS ?= demo-photos
 
 .PHONY: help setup demo demo-photos test test-all lint format bench bench-published architectures docs clean
 
