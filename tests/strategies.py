@@ -18,9 +18,10 @@ def distinct_names(count):
 
 
 @st.composite
-def raw_maps(draw):
+def raw_maps(draw, *, square=False):
     """Float32 maps [model, image, cell] of any sign and scale, none zero, none too small for float16."""
-    shape = (draw(st.integers(2, 6)), draw(st.integers(1, 6)), draw(st.integers(2, 40)))
+    cells = draw(st.integers(2, 6)) ** 2 if square else draw(st.integers(2, 40))
+    shape = (draw(st.integers(2, 6)), draw(st.integers(1, 6)), cells)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     common = rng.normal(size=shape[1:]) * draw(st.sampled_from([0.0, 1.0, 5.0]))
     return (rng.normal(size=shape) + common + 1e-3).astype(np.float32)
@@ -32,9 +33,9 @@ def unit_maps(raw):
 
 
 @st.composite
-def unit_map_vectors(draw, *, dead=True):
+def unit_map_vectors(draw, *, dead=True, square=False):
     """Float16 unit maps [model, image, cell]; zeros where dead, image 0 is alive for all models."""
-    maps = unit_maps(draw(raw_maps()))
+    maps = unit_maps(draw(raw_maps(square=square)))
     if dead:
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         gone = rng.random(maps.shape[:2]) < draw(st.sampled_from([0.0, 0.3, 0.8]))

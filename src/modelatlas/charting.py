@@ -74,9 +74,9 @@ def chart(
     threads
         Of torch.
     similarity
-        Of two maps of an image: "cosine", as in the paper, or "correlation" (over the cells, and without sign
-        for signed maps), which agrees better with measured transfers. Another one compares anew what is
-        there.
+        Of two maps of an image: "cosine", as in the paper, or "correlation" (over the cells; of signed maps
+        without sign, less its level of chance), which agrees better with measured transfers. Another one
+        compares anew what is there.
     linkage
         Of the tree: single, complete, average, weighted, ward.
     patience

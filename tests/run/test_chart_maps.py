@@ -10,11 +10,12 @@ import zarr
 
 import chartable
 from chartable import GRID, chart_small, images_computed, largest_file, results, spec, write_pictures, zoo_of
-from modelatlas._types import METHODS
+from modelatlas._types import METHODS, SIGNED
 from modelatlas.atlas import open_atlas
 from modelatlas.errors import ConflictError, InputError, LockedError, ProbeError, StoreError
 from modelatlas.probe import open_probe
 from modelatlas.run import HereEngine, Settings, chart_maps
+from modelatlas.space import affinity
 from modelatlas.store import model_key, writer_lock
 from oracles.space import affinity as literal_affinity
 
@@ -162,11 +163,13 @@ def test_another_similarity_compares_anew_and_computes_no_map(copied, pictures, 
     assert atlas.similarity == "correlation"
     chart_small(tmp_path / "fresh", pictures, *names, images=20, similarity="correlation")
     assert results(copied) == results(tmp_path / "fresh")
-    for method in METHODS:
-        first, second = (atlas.maps(spec(name))[method].reshape(20, -1) for name in names[:2])
-        each = [np.corrcoef(a, b)[0, 1] for a, b in zip(first, second, strict=True)]
-        mean = np.mean(each if method == "saliency" else np.abs(each))
-        np.testing.assert_allclose(atlas.affinity(method).iloc[0, 1], mean, atol=1e-4)
+    first, second = (atlas.maps(spec(name))["saliency"].reshape(20, -1) for name in names[:2])
+    each = [np.corrcoef(a, b)[0, 1] for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(atlas.affinity("saliency").iloc[0, 1], np.mean(each), atol=1e-4)
+    for method in SIGNED:
+        maps = np.stack([atlas.maps(name)[method].reshape(20, -1) for name in atlas.names])
+        alone = affinity(maps, models=atlas.names, similarity="correlation", signed=True)
+        np.testing.assert_array_equal(atlas.affinity(method), alone.values)
     chart_small(copied, pictures, *names, images=20)
     assert results(copied) == before
 

@@ -21,17 +21,30 @@ COARSE: Final = 2.0**24
 
 
 def gram(
-    maps: Float[np.ndarray, "model cell"], *, alive: Bool[np.ndarray, " model"]
+    maps: Float[np.ndarray, "model cell"],
+    *,
+    alive: Bool[np.ndarray, " model"],
+    others: Float[np.ndarray, "model cell"] | None = None,
 ) -> Float64[np.ndarray, "model model"]:
-    """Inner products of all pairs of maps of one image, zero where one is dead; exact for float16."""
+    """Inner products of all pairs of maps of one image, zero where one is dead; exact for float16.
+
+    With `others`, a second map of each model: those of the first maps (rows) with the second (columns).
+    """
     models, cells = maps.shape
     total = np.zeros((models, models))
     step = max(1, CHUNK_BYTES // (8 * max(models, 1)))
     for start in range(0, cells, step):
-        chunk = maps[:, start : start + step].astype(np.float64)
-        chunk[~alive] = 0.0  # not a product with 0: a dead map may hold NaN
-        total += chunk @ chunk.T
+        chunk = _living(maps[:, start : start + step], alive)
+        total += chunk @ (chunk if others is None else _living(others[:, start : start + step], alive)).T
     return total
+
+
+def _living(
+    maps: Float[np.ndarray, "model cell"], alive: Bool[np.ndarray, " model"]
+) -> Float64[np.ndarray, "model cell"]:
+    chunk = maps.astype(np.float64)
+    chunk[~alive] = 0.0  # not a product with 0: a dead map may hold NaN
+    return chunk
 
 
 class ExactSum:
