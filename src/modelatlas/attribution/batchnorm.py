@@ -10,13 +10,25 @@ one; found because their relevance budget did not close). Only such nodes are co
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
 from modelatlas.attribution.nonlinear import node_name
 
-__all__ = ["guard_batch_norm", "per_channel"]
+__all__ = ["BATCH_NORMS", "guard_batch_norm", "of_its_input", "per_channel", "scale_of"]
+
+# Which one runs depends on the device: cuDNN's on CUDA, MIOpen's on ROCm; the last two in exported graphs.
+BATCH_NORMS: Final = frozenset(
+    f"{name}Backward"
+    for name in (
+        "CudnnBatchNorm",
+        "MiopenBatchNorm",
+        "NativeBatchNorm",
+        "NativeBatchNormLegit",
+        "NativeBatchNormLegitNoTraining",
+    )
+)
 
 Grads = tuple[Tensor | None, ...]
 Hook = Callable[[Grads, Grads], Grads | None]
@@ -35,6 +47,22 @@ def guard_batch_norm(root: Any) -> None:
         stack.extend(new)
 
 
+def of_its_input(node: Any) -> bool:
+    """Whether a batch norm takes the statistics of its input, as instance norm does, not running ones."""
+    return bool(getattr(node, "_saved_training", False))
+
+
+def scale_of(node: Any) -> Tensor:
+    """1 / sqrt(var + eps) of a batch norm, one value a channel."""
+    scale: Tensor
+    if of_its_input(node):
+        scale = node._saved_result2
+        return scale
+    epsilon = node._saved_eps if hasattr(node, "_saved_eps") else node._saved_epsilon
+    scale = (node._saved_running_var + epsilon).rsqrt()
+    return scale
+
+
 def per_channel(values: Tensor, like: Tensor) -> Tensor:
     """One value a channel, shaped to multiply a map [N, C, ...]."""
     return values.view(1, -1, *(1,) * (like.dim() - 2))
@@ -45,12 +73,9 @@ def _is_single_map(shape: Sequence[int]) -> bool:
 
 
 def _correction(node: Any) -> Hook:
-    x, weight, training = node._saved_input, node._saved_weight, node._saved_training
-    mean, scale = (
-        (node._saved_result1, node._saved_result2)
-        if training
-        else (node._saved_running_mean, (node._saved_running_var + node._saved_eps).rsqrt())
-    )
+    x, weight, training = node._saved_input, node._saved_weight, of_its_input(node)
+    mean = node._saved_result1 if training else node._saved_running_mean
+    scale = scale_of(node)
 
     def correct(inputs: Grads, outputs: Grads) -> Grads | None:
         grad = outputs[0]

@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.forward import run_to_layer, undisturbed
 from modelatlas.attribution.nonlinear import Point
-from modelatlas.attribution.recurrent import RECURRENT, unrolled
+from modelatlas.attribution.recurrent import RECURRENT, by_torch, unrolled
 from modelatlas.attribution.tape import modified_gradient
 
 __all__ = ["RelevanceBudget", "relevance_budget"]
@@ -140,7 +140,7 @@ class _ScaledConstants(TorchFunctionMode):
         if func in RECURRENT:
             with self:
                 result = unrolled(func, args)
-            return func(*args, **kwargs) if result is None else result
+            return by_torch(func, args, kwargs) if result is None else result
         if func in _EITHER and len(args) > 1 and not (func in _ALONG and isinstance(args[1], int)):
             args = (*self._additive(args[:2]), *args[2:])
         elif func in _FIRST:

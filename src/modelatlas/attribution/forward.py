@@ -21,6 +21,7 @@ from modelatlas.attribution.batchnorm import guard_batch_norm
 from modelatlas.attribution.compiled import refuse_scripted, uncompiled
 from modelatlas.attribution.hidden import HiddenPlaces
 from modelatlas.attribution.record import Recorder
+from modelatlas.attribution.recurrent import WithoutCudnn
 from modelatlas.errors import AttributionError
 
 __all__ = ["Tape", "all_tensors", "as_weights", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
@@ -111,6 +112,7 @@ def run_to_layer(
     if record:
         refuse_scripted(model)
     recorder = Recorder() if record else None
+    watching = recorder or (WithoutCudnn() if images.is_cuda else nullcontext())
     caught: list[tuple[Tensor, Tensor]] = []
     thread = threading.get_ident()
 
@@ -137,7 +139,7 @@ def run_to_layer(
     source = entry.grad_fn
     handle = model.get_submodule(layer).register_forward_hook(catch)
     try:
-        with recorder or nullcontext(), around or nullcontext():
+        with watching, around or nullcontext():
             model(as_weights(model, entry))
     except _LayerReachedError:
         pass

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from modelatlas.attribution.batchnorm import BATCH_NORMS, of_its_input
 from modelatlas.attribution.nonlinear import ELEMENTWISE, node_name
 from modelatlas.attribution.steps import RESAMPLE, SHAPE_ONLY, Edge, Reach, source_of
 
@@ -46,7 +47,7 @@ def is_gate(edge: Edge, reach: Mapping[Any, Reach]) -> bool:
             scale *= _constant_factor(node, live[0])
         elif name in SHIFTS:
             shifted = True
-        elif name == "NativeBatchNormBackward" and not node._saved_training:
+        elif name in BATCH_NORMS and not of_its_input(node):
             scale = nan
         elif name not in SHAPE_ONLY and name not in RESAMPLE:
             return False

@@ -37,7 +37,7 @@ def area_grid(maps: Float[Tensor, "image height width"], *, grid: int) -> Float[
     """
     if grid < 1:
         raise AttributionError(f"a grid needs at least one cell along an axis, got {grid}")
-    rows, columns = (_overlap(size, grid).to(maps) for size in maps.shape[-2:])
+    rows, columns = (_overlap(size, grid, maps.dtype, maps.device) for size in maps.shape[-2:])
     return rows @ maps @ columns.T
 
 
@@ -68,10 +68,10 @@ def map_vectors(
 
 
 @lru_cache(maxsize=64)
-def _overlap(size: int, grid: int) -> Tensor:
-    """Lengths of overlap between `grid` equal cells and `size` pixels of length 1: [grid, size], float64."""
+def _overlap(size: int, grid: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Lengths of overlap between `grid` equal cells and `size` pixels of length 1: [grid, size]."""
     edges = torch.arange(grid + 1, dtype=torch.float64) * size / grid
     pixels = torch.arange(size, dtype=torch.float64)
     low = torch.maximum(edges[:-1, None], pixels)
     high = torch.minimum(edges[1:, None], pixels + 1)
-    return (high - low).clamp_min(0)
+    return (high - low).clamp_min(0).to(device, dtype)

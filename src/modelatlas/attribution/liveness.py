@@ -16,17 +16,18 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from modelatlas.attribution.batchnorm import BATCH_NORMS, of_its_input
 from modelatlas.attribution.forward import Tape, run_to_layer
 from modelatlas.attribution.hidden import HiddenPlaces, IgnoreNoGrad
 from modelatlas.attribution.nonlinear import node_name
-from modelatlas.attribution.steps import SHAPE_ONLY
+from modelatlas.attribution.steps import SHAPE_ONLY, names
 
 __all__ = ["LayerFacts", "layer_facts", "model_key"]
 
 _DEAD_BELOW: Final = 1e-5
 # Of the gradient's norm: above rounding in float32, as both passes take equal kinks.
 _HIDDEN_ABOVE: Final = 1e-4
-_NORMS: Final = frozenset({"NativeLayerNormBackward", "NativeGroupNormBackward", "NativeBatchNormBackward"})
+_NORMS: Final = names("NativeLayerNorm NativeGroupNorm")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def _normalised(tape: Tape) -> bool:
     node = tape.units.grad_fn
     while node is not None and node is not tape.source:
         name = node_name(node)
-        if name in _NORMS:
-            return bool(getattr(node, "_saved_training", True))  # BatchNorm is affine in evaluation mode
+        if name in _NORMS or name in BATCH_NORMS:
+            return name in _NORMS or of_its_input(node)  # BatchNorm is affine in evaluation mode
         sources = [source for source, _ in node.next_functions if source is not None]
         if name not in SHAPE_ONLY and not (name in ("MulBackward", "AddBackward") and len(sources) == 1):
             return False

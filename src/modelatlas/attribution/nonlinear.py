@@ -84,7 +84,7 @@ def _rectified(epsilon: float) -> Factor:
 
 
 def _chained(point: Point, epsilon: float) -> Factor:
-    step = point.z.new_tensor(epsilon)
+    step = point.z.new_full((), epsilon)  # filled where it is: no copy to the device
 
     def factor(below: Tensor, z: Tensor, kept: Tensor | None = None) -> Tensor:
         y = kept if kept is not None else point.y(z)  # type: ignore[operator]

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from modelatlas.attribution.batchnorm import per_channel
+from modelatlas.attribution.batchnorm import of_its_input, per_channel, scale_of
 from modelatlas.attribution.steps import Grads, Reach, Step, half, plain
 
 __all__ = ["batch_norm", "degree_two", "group_norm", "layer_norm", "rms_norm", "var_mean"]
@@ -74,19 +74,19 @@ def group_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> 
 
 def batch_norm(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Affine with running statistics; with those of its input (instance norm), the scale is a constant."""
-    if not getattr(node, "_saved_training", True):
-        return Step((0,), None, lambda node: _gain(node, (node._saved_running_var + node._saved_eps).rsqrt()))
+    if not of_its_input(node):
+        return Step((0,), None, _gain)
 
     def pull(node: Any, grads: Grads) -> Grads:
         grad = grads[0]
         assert grad is not None
-        grad = grad * _gain(node, node._saved_result2)
+        grad = grad * _gain(node)
         return (grad - grad.mean((0, *range(2, grad.dim())), keepdim=True),)
 
     return Step((0,), pull)
 
 
-def _gain(node: Any, scale: Tensor) -> Tensor:
+def _gain(node: Any) -> Tensor:
     """Scale and weight of a batch norm together, shaped to multiply its input."""
-    weight = node._saved_weight
+    scale, weight = scale_of(node), node._saved_weight
     return per_channel(scale if weight is None else scale * weight, node._saved_input)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.nonlinear import Point
-from modelatlas.attribution.recurrent import RECURRENT, unrolled
+from modelatlas.attribution.recurrent import RECURRENT, by_torch, unrolled
 
 __all__ = ["Note", "Recorder"]
 
@@ -100,7 +100,7 @@ class Recorder(TorchFunctionMode):
         if func in RECURRENT:
             with self:
                 result = unrolled(func, args)
-            return func(*args, **kwargs) if result is None else result
+            return by_torch(func, args, kwargs) if result is None else result
         in_place = _in_place(func, args, kwargs)
         if in_place and args and isinstance(args[0], Tensor):
             if func in _COPIES:

@@ -9,14 +9,15 @@ stay with torch's own.
     GRU    n = tanh(x_n + s(r) h_n),    h' = (1 - s(z)) n + s(z) h
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["RECURRENT", "unrolled"]
+__all__ = ["RECURRENT", "WithoutCudnn", "by_torch", "unrolled"]
 
 State = tuple[Tensor, ...]
 Cell = Callable[[Tensor, Tensor, State], State]
@@ -56,6 +57,26 @@ _CELLS: Final[dict[Any, Cell]] = {
     torch.rnn_relu_cell: _relu,
 }
 RECURRENT: Final = frozenset(_LAYERS) | frozenset(_CELLS)
+
+
+def by_torch(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Run one of `RECURRENT` as torch does, but without cuDNN, which refuses gradients in evaluation mode."""
+    with torch.backends.cudnn.flags(enabled=False):
+        return function(*args, **kwargs)
+
+
+class WithoutCudnn(TorchFunctionMode):
+    """Context in which recurrent layers on CUDA can be differentiated in evaluation mode."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run `func`."""
+        return by_torch(func, args, kwargs or {}) if func in RECURRENT else func(*args, **(kwargs or {}))
 
 
 def unrolled(function: Any, args: Sequence[Any]) -> tuple[Tensor, ...] | Tensor | None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import torch
 
+from modelatlas.attribution.batchnorm import BATCH_NORMS
 from modelatlas.attribution.nonlinear import ELEMENTWISE
 from modelatlas.attribution.norms import batch_norm, degree_two, group_norm, layer_norm, rms_norm, var_mean
 from modelatlas.attribution.products import (
@@ -128,10 +129,10 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(_BILINEAR, bilinear),
     **dict.fromkeys(names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
     **dict.fromkeys(_ATTENTION, _attention),
+    **dict.fromkeys(BATCH_NORMS, batch_norm),
     **dict.fromkeys(_DEFORMED, deformed),
     "AddcdivBackward": addcdiv,
     "AddcmulBackward": bilinear,
-    "CudnnBatchNormBackward": batch_norm,
     "CudnnGridSamplerBackward": _first,
     "DivBackward": quotient,
     "ExpBackward": exponential,
@@ -142,7 +143,6 @@ _RULES: Final[Mapping[str, Rule]] = {
     "GridSampler3DBackward": _first,
     "LerpBackward": lerp,
     "MulBackward": product,
-    "NativeBatchNormBackward": batch_norm,
     "NativeGroupNormBackward": group_norm,
     "NativeLayerNormBackward": layer_norm,
     "PowBackward": power,

@@ -66,6 +66,12 @@ class Operator(nn.Module):
                 )  # tokens, embeddings, slopes
             else:
                 self.register_buffer(f"constant_{place}", tensor)
+        # Shapes, axes and places are reckoned on the host, wherever the weights are: they are never moved.
+        self._numbers = {
+            place: tensor
+            for place, tensor in fixed.items()
+            if tensor is not None and not tensor.is_floating_point() and tensor.dtype != torch.bool
+        }
         if typed:  # follows the module's type and device
             self.register_buffer("like", torch.zeros(()), persistent=False)
 
@@ -73,10 +79,13 @@ class Operator(nn.Module):
         """Put the constants between the activations, and compute."""
         left = iter(activations)
         values = [
-            getattr(self, f"constant_{place}") if place in self._fixed else next(left)
-            for place in range(self._inputs)
+            self._constant(place) if place in self._fixed else next(left) for place in range(self._inputs)
         ]
         return self._function(*values, **({"like": self.like} if self._typed else {}))
+
+    def _constant(self, place: int) -> Tensor | None:
+        numbers = self._numbers.get(place)
+        return getattr(self, f"constant_{place}") if numbers is None else numbers
 
     def reset_parameters(self) -> None:
         """Untrained: small random numbers, as tokens and embeddings begin with."""
