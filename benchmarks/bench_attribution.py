@@ -1,16 +1,18 @@
 """Attribution engine against bare autograd, Captum, Zennit and the matrix-product floor.
 
-    python benchmarks/bench_attribution.py --json FILE [--models NAME ...] [--repeats N] [--threads N]
+    python benchmarks/bench_attribution.py [--json FILE] [--models NAME ...] [--repeats N] [--threads N]
 
 Timm networks with random weights, 8 images each. Candidates take turns, in another order each round: a
 machine's drift, and what one leaves in caches, hit all alike. All have the memory settings of the workers
 of `chart`.
 
     engine        all three methods (attribute), BatchNorm folded into the convolutions, as `chart` does
+    engine-bf16   the same with products in bfloat16, where the processor multiplies it itself
     bare          one forward and two backward passes of autograd, folded too, parameters frozen
     bare-once     one forward and one backward pass
     as-it-is      engine without folding
     captum        Saliency and InputXGradient, as its users call them
+    saliency      Captum's Saliency alone (memory)
     zennit        epsilon rule with merged BatchNorm: epsilon-lrp (networks that Zennit has a canonizer for)
     floor         FLOPs of three passes / the peak rate of a matrix product measured beside them (computed)
 
@@ -36,7 +38,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modelatlas.attribution import Folding, attribute, target_layer
 from modelatlas.run.engines.apart import ALLOCATOR
+from modelatlas.run.precision import has_bfloat16, multiplying
 from modelatlas.zoo._torchvision_ops import declare_missing_ops
+from tables import attribution
 
 declare_missing_ops()
 
@@ -77,19 +81,26 @@ def _candidates(model: nn.Module, images: Tensor, layer: str) -> dict[str, Candi
             torch.autograd.grad(value, leaf, retain_graph=left > 0)
         model.requires_grad_(True)
 
-    def captum() -> None:
-        from captum.attr import InputXGradient, Saliency
+    def captum(*names: str) -> None:
+        import captum.attr
 
-        for method in (Saliency(total), InputXGradient(total)):
-            method.attribute(images.clone().requires_grad_())
+        for name in names:
+            getattr(captum.attr, name)(total).attribute(images.clone().requires_grad_())
+
+    def in_bfloat16() -> None:
+        with multiplying(images.device, "bf16"):
+            attribute(model, images, layer=layer)
 
     found: dict[str, Candidate] = {
         "engine": folded(lambda: attribute(model, images, layer=layer)),
         "bare": folded(lambda: bare(2)),
         "bare-once": folded(lambda: bare(1)),
         "as-it-is": lambda: attribute(model, images, layer=layer),
-        "captum": captum,
+        "captum": lambda: captum("Saliency", "InputXGradient"),
+        "saliency": lambda: captum("Saliency"),
     }
+    if has_bfloat16(images.device):
+        found["engine-bf16"] = folded(in_bfloat16)
     if type(model).__name__ == "ResNet":
         found["zennit"] = lambda: _zennit(total, model, images)
     return found
@@ -194,7 +205,7 @@ def _measure(name: str, repeats: int, threads: int) -> dict[str, object]:
         "floor": floor,
         "matrix_product_gflops": peak,
         "engine_to_bare": median(ratios),
-        "peak_mib": {key: _peak_memory(name, key, threads) for key in ("engine", "bare", "captum")},
+        "peak_mib": {key: _peak_memory(name, key, threads) for key in ("engine", "bare", "saliency")},
     }
     print(json.dumps(row, indent=1), flush=True)
     return row
@@ -229,6 +240,7 @@ def main() -> None:
         "load_before": os.getloadavg()[0],
         "rows": [_measure(name, options.repeats, options.threads) for name in options.models],
     }
+    print("\n".join(attribution([("here", result)])))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiny import CHANNELS, SIDE, Apply, Attention, Tokens
+from tiny import BLOCKS, CHANNELS, SIDE, Apply, Attention, Tokens, randomise
 
 TOKENS = SIDE * SIDE
 
@@ -399,3 +399,9 @@ MODERN: dict[str, Callable[[], nn.Module]] = {
     "spatial transformer": SpatialTransformer,
     "nested": Nested,
 }
+
+
+def around(block: nn.Module, *, seed: int = 0) -> nn.Sequential:
+    """A network of five layers around a block, in float64 with random weights."""
+    conv = BLOCKS["conv"]
+    return randomise(nn.Sequential(conv(), block, conv(), nn.ReLU(), conv()).double(), seed=seed)

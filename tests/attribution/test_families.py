@@ -70,7 +70,7 @@ def check(net, side, layer):
     maps = attribute(net, x)
     assert all(torch.isfinite(found).all() and found.abs().sum() > 0 for found in maps.values())
     budget = relevance_budget(net, x, layer=layer)
-    assert budget.error < 1e-8
+    assert budget.error < 1e-5 * abs(budget.inputs) / budget.magnitude
     # Not through the same operations: for `constants`, biases and BatchNorm are taken apart.
     assert float(maps["epsilon-lrp"].sum()) == pytest.approx(
         budget.inputs, rel=1e-6, abs=1e-8 * budget.magnitude

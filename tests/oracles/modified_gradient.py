@@ -64,16 +64,17 @@ NONLINEAR = words(
 LINEAR = words(
     "conv2d conv_transpose2d batch_norm max_pool2d boolean_dispatch avg_pool2d adaptive_avg_pool2d "
     "adaptive_max_pool2d unfold mean sum amax cat add __add__ __radd__ sub __sub__ __rsub__ where "
-    "maximum sort chunk linear view_as contiguous norm std detach clone"
+    "maximum sort chunk split unbind linear view_as contiguous norm linalg_vector_norm std detach clone "
+    "cumsum stack fold topk"
 )
 VIEWS = words(
     "flatten transpose reshape view expand unsqueeze permute __getitem__ flip roll pixel_shuffle "
-    "pixel_unshuffle interpolate pad index_select"
+    "pixel_unshuffle interpolate pad index_select unflatten repeat_interleave"
 )
 SHIFTS = words("add __add__ __radd__ sub __sub__ __rsub__")
 FREE = words(
     "dim size __len__ is_floating_point dtype shape device requires_grad values __get__ type numel "
-    "__bool__ __gt__ __lt__ gt lt"
+    "__bool__ __gt__ __lt__ gt lt zeros_like new_zeros argsort"
 )
 
 
@@ -93,7 +94,9 @@ class Rewritten(TorchFunctionMode):
         plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
         if name in ("__iadd__", "__isub__", "__imul__", "copy_", "__setitem__"):
             raise NotImplementedError(f"{name}: write the network without it")
-        if plain in NONLINEAR:
+        if plain in ("pow", "__pow__") and args[1] < 0:
+            y = func(*args, **kwargs).detach()
+        elif plain in NONLINEAR:
             y = self.nonlinear(func, plain, args, kwargs, in_place)
         elif plain in ("mul", "__mul__", "__rmul__"):
             y = self.product(args[0], args[1])
@@ -111,9 +114,18 @@ class Rewritten(TorchFunctionMode):
             y = func(*args, **kwargs).detach()
         elif plain == "scaled_dot_product_attention":
             q, k, v = args
-            y = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1).detach() @ v
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            if kwargs.get("is_causal"):
+                scores = scores.masked_fill(torch.ones_like(scores, dtype=bool).triu(1), -torch.inf)
+            if kwargs.get("attn_mask") is not None:
+                scores = scores + kwargs["attn_mask"]
+            y = scores.softmax(-1).detach() @ v
         elif plain == "normalize":
             y = args[0] / args[0].norm(dim=kwargs["dim"], keepdim=True).clamp_min(1e-12).detach()
+        elif plain == "var":
+            y = func(Half.apply(args[0]), *args[1:], **kwargs)
+        elif plain == "bilinear":
+            y = self.times(args[0], args[1], lambda a, b: func(a, b, *args[2:]))
         elif plain == "softsign":
             y = args[0] / (args[0].abs() + 1).detach()
         elif plain == "addcmul":
@@ -154,7 +166,8 @@ class Rewritten(TorchFunctionMode):
         y.made_of = [z, *getattr(z, "made_of", [])]
         y.is_exp = plain == "exp"
         y.s_shaped = plain in ("tanh", "erf")
-        low, high = {"relu6": (0, 6), "clamp": (*rest, None, None)[:2]}.get(plain, (None, None))
+        bounds = (*rest, kwargs.get("min_val"), kwargs.get("max_val"))[:2]
+        low, high = {"relu6": (0, 6), "clamp": bounds, "hardtanh": bounds}.get(plain, (None, None))
         y.upto = high if low == 0 else None
         if in_place:
             z.copy_(y).__dict__.update(y.__dict__)
@@ -192,7 +205,12 @@ class Rewritten(TorchFunctionMode):
 
     def times(self, a, b, multiply):
         if a.requires_grad and b.requires_grad:
-            a, b = Half.apply(a), Half.apply(b)
+            if getattr(a, "is_gate", False):
+                a = a.detach()
+            elif getattr(b, "is_gate", False):
+                b = b.detach()
+            else:
+                a, b = Half.apply(a), Half.apply(b)
         return multiply(a, b)
 
     def norm(self, func, plain, args, kwargs):

@@ -75,6 +75,16 @@ def test_repeated_it_stops_at_the_same_image_and_computes_nothing(tmp_path, many
     assert images_computed(events) == {}
 
 
+def test_what_fails_at_one_stage_is_not_tried_at_the_next(tmp_path, many):
+    out, events = tmp_path / "atlas", []
+    result = chart_small(out, many, *MODELS, "raising", until=1e-9, events=events)
+    assert list(result.excluded) == [spec("raising")]
+    assert [event.kind for event in events if event.model == spec("raising")].count("loading") == 1
+    assert json.loads((out / "atlas.json").read_text())["models"][spec("raising")]["status"] == "excluded"
+    chart_small(out, many, *MODELS, "raising", until=1e-9, events=events)  # another run: it may be repaired
+    assert [event.kind for event in events if event.model == spec("raising")].count("loading") == 2
+
+
 def test_a_probe_that_is_too_small_is_used_up_and_that_is_said(tmp_path, many):
     out = tmp_path / "atlas"
     chart_small(out, many, *MODELS, images=20, until=1e-9)

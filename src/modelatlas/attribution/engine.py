@@ -84,7 +84,7 @@ def attribute(
     check_inputs(model, images)
     if layer is None:
         layer = target_layer(model, images[:1]).name
-    elif layer not in (names := dict(model.named_modules())):
+    elif layer not in (names := dict(model.named_modules(remove_duplicate=False))):
         near = difflib.get_close_matches(layer, names, 3, 0.3)
         raise AttributionError(
             f"the model has no layer {layer!r} (near: {', '.join(near) or 'none'}); target_layer() finds one"
@@ -102,11 +102,24 @@ def attribute(
                 f"the sum over layer {layer!r} does not depend on the image, as after a LayerNorm (gradient: "
                 f"{facts.live_share:.0e} of that with random signs): choose a layer before the norm"
             )
-        tape = run_to_layer(model, images, layer, record=_MODIFIED in methods, stop_after=facts.calls)
+        tape = run_to_layer(
+            model, images, layer, record=_MODIFIED in methods, calls=facts.calls, part=facts.part
+        )
+        if len(images) > 1 and tape.calls == len(images) * facts.calls and tape.units.numel() == facts.units:
+            raise AttributionError(
+                f"layer {layer!r} runs once for each image, and a layer stands for its last run: give images "
+                "one by one (chart: --batch 1), or a layer that takes the whole batch"
+            )
         gradients: dict[bool, Tensor] = {}
         if tape.recorder is not None:
             (found,) = modified_gradient(tape.total, (tape.source,), epsilon=epsilon, recorder=tape.recorder)
-            gradients[True] = torch.zeros_like(images) if found is None else found
+            if found is None:
+                raise AttributionError(
+                    f"epsilon-lrp: no relevance of layer {layer!r} reaches the image, since all ways lead "
+                    "through constants of the modified pass (gates, softmax, denominators): ask for the "
+                    "gradient methods alone, or choose a layer before them"
+                )
+            gradients[True] = found
         if any(method != _MODIFIED for method in methods):
             (gradients[False],) = torch.autograd.grad(tape.total, tape.leaf)
     data = images.detach()

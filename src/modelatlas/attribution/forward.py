@@ -1,13 +1,16 @@
-"""One forward pass up to the target layer, with the model left as it was.
+"""One forward pass and its graph up to the target layer, with the model left as it was.
 
 The target T is the sum over all units of the layer, taken where the layer returns: later in-place operations
 do not reach it. A layer that returns a tuple, list, dict or dataclass stands for the first floating-point
-tensor in it that depends on the image. A layer that runs several times in one pass stands for its last run.
+tensor in it that depends on the image and that the model's output depends on, not through another of them
+alone (else the first that depends on the image). A layer that runs several times in one pass stands for its
+last run. The model always runs to its end, so that what it does after the layer (hooks it removes, modes it
+puts back) is done.
 """
 
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from modelatlas.attribution.batchnorm import guard_batch_norm
@@ -42,7 +46,9 @@ class Tape:
     source
         Node of the copy of `leaf` that went into the model.
     calls
-        How often the layer ran up to here.
+        How often the layer ran.
+    part
+        Which of the tensors that the layer returned and that depend on the image `units` is.
     recorder
         Notes for the modified pass; None if none was asked for.
     """
@@ -52,11 +58,8 @@ class Tape:
     leaf: Tensor
     source: Any
     calls: int
+    part: int
     recorder: Recorder | None
-
-
-class _LayerReachedError(BaseException):
-    """Ends the forward pass; not an `Exception`, so that a model's own handlers let it through."""
 
 
 def check_inputs(model: nn.Module, images: Tensor) -> None:
@@ -65,8 +68,13 @@ def check_inputs(model: nn.Module, images: Tensor) -> None:
     Raises
     ------
     AttributionError
-        TorchScript, a module in training mode, images of a wrong dtype or shape.
+        TorchScript, a module in training mode or with parameters still to be made, images of a wrong dtype or
+        shape.
     """
+    if not isinstance(model, nn.Module):
+        raise AttributionError(f"the model must be a torch.nn.Module, not a {type(model).__name__}")
+    if not isinstance(images, Tensor):
+        raise AttributionError(f"images must be a tensor [N, C, H, W], not a {type(images).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
         raise AttributionError("a TorchScript module hides its operations: give the module it was made from")
     if images.dtype not in (torch.float32, torch.float64):
@@ -80,6 +88,14 @@ def check_inputs(model: nn.Module, images: Tensor) -> None:
         raise AttributionError(
             f"the model is in training mode ({training or 'the whole model'}): call model.eval() first"
         )
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise AttributionError("the model has lazy layers without weights yet: run it on an image first")
+    found = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if len(found) == 1 and (own := found.pop()) in (torch.float32, torch.float64) and own != images.dtype:
+        raise AttributionError(
+            f"images are {images.dtype}, the model's weights {own}: convert one of them "
+            f"(images.to({own}), or model.to({images.dtype}))"
+        )
 
 
 def run_to_layer(
@@ -88,7 +104,8 @@ def run_to_layer(
     layer: str,
     *,
     record: bool,
-    stop_after: int | None = None,
+    calls: int | None = None,
+    part: int | None = None,
     around: TorchFunctionMode | None = None,
 ) -> Tape:
     """Run `model` on `images` and keep the graph from them to `layer`.
@@ -99,8 +116,10 @@ def run_to_layer(
         Dotted module name.
     record
         Take the notes that the modified pass needs.
-    stop_after
-        End the forward pass once the layer has returned so many times; None runs it to the end.
+    calls
+        How often the layer ran for another image: what comes after so many runs needs no graph.
+    part
+        Which of several tensors that the layer returns; None: found out, from the whole graph.
     around
         Mode that sees the model's calls before the recorder does.
 
@@ -113,41 +132,24 @@ def run_to_layer(
         refuse_scripted(model)
     recorder = Recorder() if record else None
     watching = recorder or (WithoutCudnn() if images.is_cuda else nullcontext())
-    caught: list[tuple[Tensor, Tensor]] = []
-    thread = threading.get_ident()
-
-    def catch(module: nn.Module, args: Any, output: Any) -> None:
-        if threading.get_ident() != thread:  # the same model, attributed elsewhere at the same time
-            return
-        units = first_tensor(output, attached=True)
-        if units is None:
-            units = first_tensor(output)
-        if units is None:
-            raise AttributionError(
-                f"layer {layer!r} returns a {type(output).__name__} without a floating-point tensor: "
-                "choose another layer"
-            )
-        caught[:] = [(units, units.sum())]
-        counter[0] += 1
-        if counter[0] == stop_after:
-            raise _LayerReachedError
-
-    counter = [0]
+    catch = _Catch(layer, calls, part)
     leaf = images.clone() if images.is_inference() else images.detach()
     leaf = leaf.requires_grad_() if not leaf.requires_grad else leaf
     entry = leaf.clone()  # not a leaf, so that the model may change it in place
     source = entry.grad_fn
     handle = model.get_submodule(layer).register_forward_hook(catch)
     try:
-        with watching, around or nullcontext():
-            model(as_weights(model, entry))
-    except _LayerReachedError:
-        pass
+        with torch.enable_grad(), same_draws(images.device), watching, around or nullcontext():
+            output = model(as_weights(model, entry))
     finally:
         handle.remove()
-    if not caught:
+    if not catch.runs:
         raise AttributionError(f"layer {layer!r} did not run in the forward pass: choose a layer that does")
-    units, total = caught[0]
+    if calls is not None and catch.runs > calls:  # the depth depends on the image, or on the batch
+        del output
+        return run_to_layer(model, images, layer, record=record, part=part, around=around)
+    index = catch.choose(output)
+    units, total = catch.found[index]
     if not total.requires_grad:
         raise AttributionError(
             f"layer {layer!r} does not depend on the image by differentiable operations: the model detaches "
@@ -156,7 +158,55 @@ def run_to_layer(
         )
     if images.device.type == "cpu":
         guard_batch_norm(total.grad_fn)
-    return Tape(units, total, leaf, source, counter[0], recorder)
+    return Tape(units, total, leaf, source, catch.runs, index, recorder)
+
+
+class _Catch:
+    """Forward hook of the target layer."""
+
+    def __init__(self, layer: str, calls: int | None, part: int | None) -> None:
+        self.layer, self.calls, self.part = layer, calls, part
+        self.thread = threading.get_ident()
+        self.runs = 0
+        self.found: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self.thread:  # the same model, attributed elsewhere at the same time
+            return
+        tensors = list(all_tensors(output))
+        attached = [tensor for tensor in tensors if tensor.requires_grad] or tensors[:1]
+        if not attached:
+            raise AttributionError(
+                f"layer {self.layer!r} returns a {type(output).__name__} without a floating-point tensor: "
+                "choose another layer"
+            )
+        self.found = [(units, units.sum()) for units in attached]
+        self.runs += 1
+        if self.runs == self.calls:
+            torch.set_grad_enabled(False)
+
+    def choose(self, output: Any) -> int:
+        """Give the place of the first tensor that the model's output depends on by itself, or 0."""
+        if self.part is not None:
+            return min(self.part, len(self.found) - 1)
+        if len(self.found) == 1:
+            return 0
+        nodes = [units.grad_fn for units, _ in self.found]
+        used = _first_reached((tensor.grad_fn for tensor in all_tensors(output)), nodes)
+        return next((place for place, node in enumerate(nodes) if node in used), 0)
+
+
+def _first_reached(outputs: Iterable[Any], nodes: Sequence[Any]) -> set[Any]:
+    """Those of some graph nodes that outputs depend on by another way than through the other ones."""
+    stack = [node for node in outputs if node is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node not in nodes:
+            sources = {source for source, _ in node.next_functions if source is not None}
+            stack.extend(sources - seen)
+            seen |= sources
+    return seen.intersection(nodes)
 
 
 def _where_cut(model: nn.Module, leaf: Tensor) -> str:
@@ -214,13 +264,14 @@ def all_tensors(output: Any) -> Iterator[Tensor]:
         yield from all_tensors(part)
 
 
+_IN_PLACE = "the model changes in place what its backward pass needs: write that operation out of place"
 _EXPLAINED = {  # what torch says of a model: what to do about it
     "Inference tensors cannot": "the model runs a part of its forward pass under torch.inference_mode(), "
     "which hides it from gradients: write torch.no_grad() there and give modelatlas.through_no_grad(model)",
     "checkpoint is incompatible": "the model recomputes parts of its forward pass: turn its gradient "
     "checkpointing off, or call checkpoint() with use_reentrant=False",
-    "modified by an inplace operation": "the model changes in place what its backward pass needs: write that "
-    "operation out of place",
+    "modified by an inplace operation": _IN_PLACE,
+    "is being modified inplace": _IN_PLACE,
 }
 _frozen: dict[int, tuple[Tensor, int]] = {}
 _frozen_lock = threading.Lock()
@@ -228,16 +279,23 @@ _frozen_lock = threading.Lock()
 
 @contextmanager
 def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Parameters frozen, gradients on, random state kept; all as it was afterwards, also after an error.
+    """Parameters frozen, gradients on; all as it was afterwards, also after an error.
+
+    That is parameters, buffers and random state.
 
     Frozen parameters save the memory of what only their gradients need. Threads that attribute the same
     model, or models with parts in common, share the freezing: the last one to leave thaws.
     """
-    cuda = [device] if device.type == "cuda" else []
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's state, kept
-    held = _freeze([p for p in (*model.parameters(), *model.buffers()) if p.is_leaf])
+    held: list[Tensor] = []
     try:
-        with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad(), uncompiled():
+        _freeze([p for p in (*model.parameters(), *model.buffers()) if p.is_leaf], held)
+        with (
+            _buffers_kept(model),
+            same_draws(device),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            uncompiled(),
+        ):
             yield
     except RuntimeError as error:
         why = next((why for words, why in _EXPLAINED.items() if words in str(error)), None)
@@ -246,12 +304,41 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
         raise AttributionError(f"{why} ({error})") from error
     finally:
         _thaw(held)
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """Random state kept: of torch on the CPU and on `device`, of Python and of numpy."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's state, kept
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
 
 
-def _freeze(tensors: list[Tensor]) -> list[Tensor]:
-    held = []
+@contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Buffers that the forward pass changes, in place or for others, are put back as they were."""
+    before = [
+        (module, name, buffer, 0 if buffer.is_inference() else buffer._version, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, version, value in before:
+            if module._buffers.get(name) is not buffer:
+                module._buffers[name] = buffer
+            if not buffer.is_inference() and buffer._version != version:
+                with torch.no_grad():
+                    (buffer.detach_() if buffer.grad_fn is not None else buffer).copy_(value)
+
+
+def _freeze(tensors: list[Tensor], held: list[Tensor]) -> None:
     with _frozen_lock:
         for tensor in tensors:
             _, holders = _frozen.get(id(tensor), (tensor, 0))
@@ -259,7 +346,6 @@ def _freeze(tensors: list[Tensor]) -> list[Tensor]:
                 _frozen[id(tensor)] = (tensor, holders + 1)
                 tensor.requires_grad_(False)
                 held.append(tensor)
-    return held
 
 
 def _thaw(tensors: list[Tensor]) -> None:

@@ -169,7 +169,7 @@ def _trace(model: nn.Module, image: Tensor) -> list[_Run]:
     def note(module: nn.Module, args: Any, output: Any) -> None:
         returned[0] += 1
         tensor = first_tensor(output)
-        if tensor is None:
+        if tensor is None or not tensor.dim():
             return
         name, shape = names[module], tuple(tensor.shape[1:])
         if last[0] == (1, *shape):  # a map that lost its single channel

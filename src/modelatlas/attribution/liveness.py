@@ -21,6 +21,7 @@ from modelatlas.attribution.forward import Tape, run_to_layer
 from modelatlas.attribution.hidden import HiddenPlaces, IgnoreNoGrad
 from modelatlas.attribution.nonlinear import node_name
 from modelatlas.attribution.steps import SHAPE_ONLY, names
+from modelatlas.errors import AttributionError
 
 __all__ = ["LayerFacts", "layer_facts", "model_key"]
 
@@ -37,7 +38,11 @@ class LayerFacts:
     Attributes
     ----------
     calls
-        How often it runs in one forward pass.
+        How often it runs in one forward pass of one image.
+    part
+        Which of several tensors that it returns holds its units.
+    units
+        How many there are for one image.
     shape
         Of its units, without the batch axis.
     normalised
@@ -49,6 +54,8 @@ class LayerFacts:
     """
 
     calls: int
+    part: int
+    units: int
     shape: tuple[int, ...]
     normalised: bool
     live_share: float
@@ -80,7 +87,15 @@ def layer_facts(model: nn.Module, image: Tensor, layer: str) -> LayerFacts:
         hidden = str(places) if places.lines and _hides(model, image, layer, mixed) else ""
         (plain,) = torch.autograd.grad(tape.total, tape.leaf)
         share = float(plain.double().norm() / mixed.double().norm())
-        known[key] = LayerFacts(tape.calls, tuple(tape.units.shape[1:]), _normalised(tape), share, hidden)
+        known[key] = LayerFacts(
+            tape.calls,
+            tape.part,
+            tape.units.numel(),
+            tuple(tape.units.shape[1:]),
+            _normalised(tape),
+            share,
+            hidden,
+        )
     return known[key]
 
 
@@ -114,5 +129,9 @@ def _mixed_gradient(tape: Tape) -> Tensor:
     """Gradient of the sum over the units with fixed random signs."""
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, tape.units.shape, generator=generator).to(tape.units) * 2 - 1
-    (mixed,) = torch.autograd.grad((signs * tape.units).sum(), tape.leaf, retain_graph=True)
+    (mixed,) = torch.autograd.grad(
+        (signs * tape.units).sum(), tape.leaf, retain_graph=True, allow_unused=True
+    )
+    if mixed is None:
+        raise AttributionError("the layer's output does not depend on the image: choose another layer")
     return mixed

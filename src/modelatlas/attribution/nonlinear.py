@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from modelatlas.errors import AttributionError
 
@@ -40,11 +41,17 @@ class Point(NamedTuple):
 
 _PIECE: Final = 1 << 17  # units a thread: four maps of 512 kB stay in caches; more and smaller cost calls
 Recipe = Callable[[Any], Point]
+_OF_LIBRARIES: Final = ("GeneratedBackwardFor", "BackwardHookFunction")
 
 
 def node_name(node: Any) -> str:
-    """Name of a node's operation without its overload's number: `MulBackward0` gives `MulBackward`."""
-    return str(node.name()).rpartition("::")[2].rstrip("0123456789")
+    """Name of a node's operation without its overload's number: `MulBackward0` gives `MulBackward`.
+
+    An `autograd.Function` of Python may have the name of one of torch's operations: it gets another one here.
+    """
+    name = str(node.name()).rpartition("::")[2].rstrip("0123456789")
+    own = isinstance(node, BackwardCFunction) and not name.startswith(_OF_LIBRARIES)
+    return f"{name} of Python" if own else name
 
 
 def chain_factor(grad: Tensor, point: Point, epsilon: float, *, out: Tensor) -> Tensor:
@@ -84,6 +91,11 @@ def _rectified(epsilon: float) -> Factor:
 
 
 def _chained(point: Point, epsilon: float) -> Factor:
+    if point.z.is_complex():
+        raise AttributionError(
+            "epsilon-lrp has no rule for a nonlinearity of complex numbers: apply it to their real and "
+            "imaginary parts, or to their magnitudes"
+        )
     step = point.z.new_full((), epsilon)  # filled where it is: no copy to the device
 
     def factor(below: Tensor, z: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -130,16 +142,17 @@ def _leaky_in_place(node: Any) -> Point:
     return Point(torch.where(y > 0, y, y / slope), y) if slope else Point(y, y)
 
 
-def _inverted(inverse: Callable[[Tensor, Any], Tensor]) -> Recipe:
+def _inverted(inverse: Callable[[Tensor, Any], Tensor], *, rate: int = 1) -> Recipe:
     """Recipe for a node that saved its output alone, where no note was taken of its input.
 
-    The inverse of a function that saturates loses all digits there: refused beyond half of them.
+    The inverse of a function that saturates, as exp(-rate |z|), loses all digits there: refused beyond half
+    of them.
     """
 
     def recipe(node: Any) -> Point:
         y = node._saved_result
         z = inverse(y, node)
-        if bool((z.abs() < -math.log(torch.finfo(y.dtype).eps) / 2).all()):
+        if bool((z.abs() < -math.log(torch.finfo(y.dtype).eps) / (2 * rate)).all()):
             return Point(z, y)
         raise AttributionError(
             f"epsilon-lrp cannot see the input of {node_name(node)}: it lies inside a composite function or "
@@ -225,7 +238,7 @@ ELEMENTWISE: Final[Mapping[str, Recipe]] = {
     "SoftplusBackward": _of_input(F.softplus, "beta", "threshold"),
     "SoftshrinkBackward": _of_input(F.softshrink, "lambd"),
     "SqrtBackward": lambda node: Point(node._saved_result.square(), node._saved_result),
-    "TanhBackward": _inverted(lambda y, _: y.atanh()),
+    "TanhBackward": _inverted(lambda y, _: y.atanh(), rate=2),
 }
 # Overloads that save something else than the first of their name.
 OVERLOADS: Final[Mapping[str, Recipe]] = {

@@ -19,6 +19,7 @@ from modelatlas.attribution.steps import (
     Pull,
     Reach,
     Step,
+    axis_of,
     half,
     names,
     plain,
@@ -30,6 +31,8 @@ __all__ = ["addcdiv", "all_of", "bilinear", "deformed", "exponential", "lerp", "
 
 _MATRIX: Final = names("Bmm Mm")
 _TRILINEAR: Final = names("Trilinear")
+_MASKED: Final = SHAPE_ONLY | names("MaskedFill Mul Where")
+_GUARDED: Final = SHAPE_ONLY | names("Add Clamp ClampMin Maximum")
 
 
 def _carriers(node: Any, factors: tuple[int, ...], reach: Mapping[Any, Reach]) -> tuple[int, ...]:
@@ -50,7 +53,7 @@ def product(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Ste
     if len(carriers) == 2:
         return Step(carriers, half)
     saved = "_saved_other" if carriers == (0,) else "_saved_self"
-    return Step(carriers, None, lambda node: getattr(node, saved).conj())
+    return Step(carriers, None, lambda node: _factor(getattr(node, saved)))
 
 
 def bilinear(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
@@ -112,9 +115,8 @@ def all_of(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step
     """Rule of a product along an axis: each of its n factors gets one n-th."""
 
     def pull(node: Any, grads: Grads) -> Grads:
-        along = getattr(node, "_saved_dim", None)
         data = node._saved_self
-        count = data.numel() if along is None else data.shape[along]
+        count = data.shape[axis_of(node)] if hasattr(node, "_saved_dim") else data.numel()
         return [None if g is None else g / count for g in plain(node, grads)]
 
     return Step(live, pull)
@@ -122,27 +124,52 @@ def all_of(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step
 
 def quotient(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Rule of a quotient: its denominator is a constant."""
-    if 0 not in live or (1 in live and _is_softmax(node, reach)):
+    if getattr(node, "_saved_rounding_mode", None) is not None:
+        return Step(live, untraceable)
+    if 0 not in live or (1 in live and _is_softmax(source_of(node, 0), source_of(node, 1), reach)):
         return Step((), None)
     return Step((0,), None, lambda node: _reciprocal(node._saved_other))
 
 
 def _reciprocal(divisor: Any) -> Tensor:
-    if not isinstance(divisor, Tensor) or (divisor.dim() == 0 and divisor.device.type == "cpu"):
-        number = divisor.item() if isinstance(divisor, Tensor) else divisor
+    divisor = _factor(divisor)
+    if not (divisor.is_floating_point() or divisor.is_complex()):  # of integers it would be float32
+        divisor = divisor.double()
+    inverse: Tensor = divisor.reciprocal()
+    return inverse
+
+
+def _factor(value: Any) -> Tensor:
+    """Conjugate of a factor, which a node has kept as a tensor or as a number."""
+    if not isinstance(value, Tensor) or (value.dim() == 0 and value.device.type == "cpu"):
+        number = value.item() if isinstance(value, Tensor) else value
         # A number that torch wrapped as a tensor would turn into float32 on the way.
-        exact = torch.complex128 if isinstance(number, complex) else torch.float64
-        return torch.tensor(number, dtype=exact).conj().reciprocal()
-    return divisor.conj().reciprocal()
+        value = torch.tensor(number, dtype=torch.complex128 if isinstance(number, complex) else torch.float64)
+    factor: Tensor = value.conj()
+    return factor
 
 
-def _is_softmax(quotient: Any, reach: Mapping[Any, Reach]) -> bool:
-    """Whether a quotient is exp(x) / sum(exp(x))."""
-    above = _through_views(source_of(quotient, 0))
-    below = _through_views(source_of(quotient, 1))
-    if node_name(above) != "ExpBackward" or node_name(below) != "SumBackward":
+def _is_softmax(above: Edge, below: Edge, reach: Mapping[Any, Reach]) -> bool:
+    """Whether a quotient is exp(x) / sum(exp(x)): perhaps masked, or its denominator kept from 0."""
+    shares = _behind(above, _MASKED, reach)
+    total = _behind(below, _GUARDED, reach)
+    by_norm = node_name(total) == "LinalgVectorNormBackward" and total._saved_ord == 1
+    if node_name(shares) != "ExpBackward" or not (by_norm or node_name(total) == "SumBackward"):
         return False
-    return _through_views(source_of(below, 0)) is above
+    summed = _behind(source_of(total, 0), _MASKED, reach)
+    twice = node_name(summed) == "ExpBackward" and source_of(summed, 0) == source_of(shares, 0)
+    return summed is shares or twice
+
+
+def _behind(edge: Edge, operations: frozenset[str], reach: Mapping[Any, Reach]) -> Any:
+    """First node behind an input that is none of some operations with one image-dependent input."""
+    node = edge[0]
+    while node_name(node) in operations:
+        live = [source for source, _ in node.next_functions if reach.get(source) == Reach.IMAGE]
+        if len(live) != 1:
+            break
+        node = live[0]
+    return node
 
 
 def exponential(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
@@ -160,7 +187,7 @@ def exponential(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) ->
 def power(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     """Rule of a power: a reciprocal, nothing, a product or a nonlinearity, by its exponent."""
     if node.name() != "PowBackward0":  # of two tensors, or of a number to a tensor
-        return Step(live[:1], None)
+        return Step(live[:1], None)  # the exponent alone: see `tape`
     exponent = float(node._saved_exponent)
     if exponent <= 0:
         return Step((), None)

@@ -7,6 +7,7 @@ pass untouched. It acts in its own thread only.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from modelatlas.attribution.gates import SHIFT
 from modelatlas.attribution.nonlinear import Point
 from modelatlas.attribution.recurrent import RECURRENT, by_torch, unrolled
 
@@ -33,6 +35,14 @@ _NOTED: Final = frozenset(
     if f is not None
 ) | {torch.special.expit, torch.special.expm1, torch.special.round}
 _NOTED_IN_PLACE: Final = frozenset({F.elu, F.elu_, F.selu, F.selu_, F.celu, F.celu_})
+_SHIFTING: Final = frozenset(
+    f
+    for name in _words(
+        "add add_ sub sub_ subtract subtract_ rsub __add__ __radd__ __iadd__ __sub__ __rsub__ __isub__"
+    )
+    for owner in (torch, torch.Tensor)
+    if (f := getattr(owner, name, None)) is not None
+)
 _SHAPE_IN_PLACE: Final = frozenset(
     _words(
         "as_strided_ detach_ requires_grad_ resize_ resize_as_ set_ squeeze_"
@@ -118,6 +128,8 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _run(self, func: Any, in_place: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if func in _SHIFTING:
+            return _shifted(func, args, kwargs)
         if func not in _NOTED and not (in_place and func in _NOTED_IN_PLACE):
             return func(*args, **kwargs)
         z = args[0] if args else kwargs["input"]
@@ -128,6 +140,18 @@ class Recorder(TorchFunctionMode):
             point = Point(z, y.detach())
             self.notes[y.grad_fn] = Note(point, (z._version, y._version))
         return y
+
+
+def _shifted(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Add or subtract, and note on the graph's node which constant it was (see `gates`)."""
+    y = func(*args, **kwargs)
+    operands = [*args, *kwargs.values()]
+    if isinstance(y, Tensor) and y.grad_fn is not None and len(operands) == 2:
+        constants = [value for value in operands if not _attached(value)]
+        if len(constants) == 1:
+            number = constants[0] if isinstance(constants[0], (int, float)) else math.nan
+            y.grad_fn.metadata[SHIFT] = number  # type: ignore[index]
+    return y
 
 
 def _attached(value: Any) -> bool:

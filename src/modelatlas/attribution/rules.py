@@ -40,6 +40,7 @@ from modelatlas.attribution.steps import (
     Reach,
     Rule,
     Step,
+    axis_of,
     names,
     plain,
     untraceable,
@@ -81,6 +82,9 @@ _DEFORMED: Final = frozenset(
 )
 
 
+_CLAMPS: Final = names("Clamp ClampMax ClampMin")
+
+
 # Their nodes keep nothing: only what the recorder noted.
 _NOTED_ONLY: Final = names("Ceil Floor Frac Round Sgn Sign Tan Threshold Trunc")
 
@@ -98,6 +102,9 @@ def step(node: Any, reach: Mapping[Any, Reach], name: str) -> Step:
     rule = _RULES.get(name)
     if rule is not None:
         return rule(node, live, reach)
+    picks_bound = name in _CLAMPS and live != (0,)
+    if picks_bound or (name == "AbsBackward" and node._saved_self.is_complex()):
+        return Step(live, plain)
     if name in ELEMENTWISE or name in _NOTED_ONLY:
         return Step(live[:1], None)
     return Step(live, untraceable)
@@ -116,11 +123,17 @@ def _attention(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> 
     return Step((2,), plain) if 2 in live else Step((), None)
 
 
+def _hooked(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
+    """Where a module's full backward hook looks on: each input is passed on."""
+    return Step(live, lambda node, grads: grads)
+
+
 def _glu(node: Any, live: tuple[int, ...], reach: Mapping[Any, Reach]) -> Step:
     def pull(node: Any, grads: Grads) -> Grads:
-        _, gate = node._saved_self.chunk(2, node._saved_dim)
+        axis = axis_of(node)
+        _, gate = node._saved_self.chunk(2, axis)
         signal = grads[0] * gate.sigmoid()
-        return (torch.cat((signal, torch.zeros_like(signal)), node._saved_dim),)
+        return (torch.cat((signal, torch.zeros_like(signal)), axis),)
 
     return Step((0,), pull)
 
@@ -130,6 +143,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(names("LogSoftmax MaskedSoftmax Reciprocal Rsqrt SafeSoftmax Softmax"), _constant),
     **dict.fromkeys(_ATTENTION, _attention),
     **dict.fromkeys(BATCH_NORMS, batch_norm),
+    "BackwardHookFunctionBackward": _hooked,
     **dict.fromkeys(_DEFORMED, deformed),
     "AddcdivBackward": addcdiv,
     "AddcmulBackward": bilinear,

@@ -17,6 +17,7 @@ __all__ = [
     "Reach",
     "Rule",
     "Step",
+    "axis_of",
     "half",
     "names",
     "plain",
@@ -68,6 +69,12 @@ RESAMPLE: Final = names(
     "ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D Gather Index "
     "IndexSelect UnsafeIndex Take MaskedSelect"
 )
+
+
+def axis_of(node: Any) -> int:
+    """Axis that a node has kept; torch gives negative ones back as unsigned numbers."""
+    axis = int(node._saved_dim)
+    return axis - (1 << 64) if axis >= 1 << 63 else axis
 
 
 def source_of(node: Any, position: int) -> Edge:

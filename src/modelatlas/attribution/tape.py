@@ -174,6 +174,8 @@ class _Pass:
         if node_name(node) == "MulBackward":  # z * h(z)
             z, h = node._saved_self, node._saved_other
             return Point(z if position == 0 else h, z * h)
+        if node.name() == "PowBackward1" and position == 1:  # a constant to the power of z
+            return Point(node._saved_exponent, node._saved_result)
         recipe = OVERLOADS.get(node.name()) or ELEMENTWISE.get(node_name(node))
         if recipe is None:
             raise AttributionError(

@@ -22,7 +22,13 @@ def choose_device(asked: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(asked)
-        torch.empty(1, device=device)
+        if (
+            device.type == "cuda" and torch.cuda.is_available()
+        ):  # without a context, which the workers will have
+            if (device.index or 0) >= torch.cuda.device_count():
+                raise RuntimeError(f"there are {torch.cuda.device_count()} CUDA devices")
+        else:
+            torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"device {asked!r} cannot be used here ({reason}): take auto or cpu") from error
@@ -32,13 +38,16 @@ def choose_device(asked: str) -> torch.device:
 @contextmanager
 def pinned(threads: int | None) -> Iterator[None]:
     """Fix the number of threads and the choice of kernels, forbid TF32; all is put back at the end."""
-    cudnn = torch.backends.cudnn
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32)
+    products_before = products.allow_tf32
     if threads is not None:
         torch.set_num_threads(threads)
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
+    products.allow_tf32 = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before[1:]
+        products.allow_tf32 = products_before

@@ -110,9 +110,10 @@ def chart_maps(
         document = existing_document(out)  # again: the last writer may have changed it
         if document is not None:
             check_settings(document, settings, probe)
+        failed: dict[str, str] = {}
         for count in stages(len(probe)) if until is not None else [len(probe)]:
             part = probe.take(count)
-            run = _Run(out, part, settings, workers, progress, document or {})
+            run = _Run(out, part, settings, workers, progress, document or {}, failed)
             document, result = run.whole(zoo.name, cards, trust_code=trust_code)
             if until is not None:
                 widest = widest_interval(out, settings.methods if result.charted else ())
@@ -134,6 +135,7 @@ class _Run:
     engine: Engine
     progress: Progress
     before: Mapping[str, Any]
+    failed: dict[str, str]  # name -> reason; at another stage they are not tried again
 
     @property
     def checksums(self) -> list[str]:
@@ -212,13 +214,14 @@ class _Run:
         """Chart what is missing, model by model; name -> reason of those that failed."""
         total = sum(task.images for task in tasks)
         self.progress(Event("planned", done=total - sum(task.missing for task in tasks), total=total))
-        excluded: dict[str, str] = {}
+        excluded = dict(self.failed)
         for task in tasks:
-            if not task.items:
+            if not task.items or task.name in self.failed:
                 continue
             try:
                 self.engine.chart(task, self.progress)
             except ModelError as error:
+                self.failed[task.name] = error.reason
                 self._exclude(excluded, task.name, error.reason, "".join(format_exception(error)))
             else:
                 seconds = planned(self.out, task, self.checksums).seconds

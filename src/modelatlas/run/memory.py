@@ -19,6 +19,8 @@ _SIGNS: Final = (
     "not enough memory",
     "cannot allocate memory",
     "bad_alloc",
+    "status_alloc_failed",  # of cuBLAS and cuDNN
+    "unable to find an engine to execute",  # cuDNN's, where its workspace does not fit
 )
 
 

@@ -5,7 +5,7 @@ numbers, as torch's autocast arranges it, forward and backward. `auto` takes it 
 instructions and a check held: the first images' maps, by every method, agree with those in float32.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,7 +25,8 @@ CHECKED: Final = 4
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 itself; elsewhere it is slower than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # Private: older torch has no public way, and oneDNN says yes without such instructions too.
         cpu = torch.cpu
@@ -40,12 +41,9 @@ def multiplying(device: torch.device, precision: str) -> Iterator[None]:
         yield
 
 
-def agreement(
-    ours: Mapping[str, Float[Tensor, "image row column"]],
-    exact: Mapping[str, Float[Tensor, "image row column"]],
-) -> dict[str, float]:
-    """Mean cosine over images between two sets of unit maps, by method; 0 for a map that is dead in one."""
-    return {method: float((ours[method] * exact[method]).flatten(1).sum(1).mean()) for method in exact}
+def agreement(ours: Float[Tensor, "image row column"], exact: Float[Tensor, "image row column"]) -> float:
+    """Mean cosine over images between two sets of unit maps; 0 for a map that is dead in one."""
+    return float((ours * exact).flatten(1).sum(1).mean())
 
 
 def memory_format(module: nn.Module, image: Float[Tensor, "1 channel height width"]) -> torch.memory_format:

@@ -1,11 +1,11 @@
 """Charting one model: load it, attribute the images that are missing, write their maps, mark them as done."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -23,6 +23,7 @@ from modelatlas.zoo import load
 
 __all__ = ["chart_model", "identify"]
 
+T = TypeVar("T")
 Transform = Callable[[np.ndarray], np.ndarray]
 
 
@@ -110,19 +111,26 @@ class _Charting:
         self._tell("halved", batch=self._record["batch"])
 
     def _run_by(self, batch: int) -> None:
-        indices = list(chain.from_iterable(range(item.start, item.stop) for item in self._left))
+        computed = self._computed(batch)
+        # A GPU computes the next maps while those before are written.
+        for item, parts in one_ahead(computed) if self._network.device.type == "cuda" else computed:
+            self._write(item, [wait() for wait in parts])
+            self._left.pop(0)
+
+    def _computed(self, batch: int) -> Iterator[tuple[WorkItem, list[Callable[[], Maps]]]]:
+        items = list(self._left)
+        indices = list(chain.from_iterable(range(item.start, item.stop) for item in items))
         transform = self._network.loaded.preprocess.tensor
         done = self._task.images - len(indices)
         with closing(_inputs(self._probe, transform, batch, indices)) as inputs:
-            while self._left:
-                item, parts = self._left[0], []
+            for item in items:
+                parts = []
                 for start in range(item.start, item.stop, batch):
                     images = np.stack(list(islice(inputs, min(batch, item.stop - start))))
                     parts.append(self._network.maps(images, self._task, item.methods))
                     done += len(images)
                     self._tell("images", done=done)
-                self._write(item, parts)
-                self._left.pop(0)
+                yield item, parts
 
     def _write(self, item: WorkItem, parts: list[Maps]) -> None:
         """Write the maps of an item, then, when they are in place, its mark."""
@@ -151,3 +159,12 @@ def _inputs(
     """Network inputs one by one, decoded ahead; work items cut them into passes of their own."""
     for part in batches(probe, transform, batch=batch, indices=indices):
         yield from part.inputs
+
+
+def one_ahead(values: Iterable[T]) -> Iterator[T]:
+    """Yield each value when the next one is there, the last one at the end."""
+    waiting: list[T] = []
+    for value in values:
+        yield from waiting
+        waiting = [value]
+    yield from waiting
