@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -117,6 +118,55 @@ def starving() -> Any:
         raise MemoryError
 
     return odd(before=eat)
+
+
+def exiting() -> Any:
+    def leave(x: Tensor) -> None:
+        sys.exit("no such GPU")
+
+    return odd(before=leave)
+
+
+def unprintable() -> Any:
+    raise ValueError("cannot read mod\udce9le.pt")
+
+
+def drawing() -> Any:
+    """Masks what it sees at random, as masked autoencoders do."""
+
+    def mask(x: Tensor) -> None:
+        x *= torch.rand_like(x) > 0.5
+
+    return odd(before=mask)
+
+
+def greedy() -> Any:
+    """Changes what all networks of the process share."""
+    torch.set_default_dtype(torch.float64)
+    torch.nn.functional.relu = torch.nn.functional.softplus
+    return relu()
+
+
+def wandering() -> Any:
+    os.chdir("/")
+    return relu()
+
+
+def forking() -> Any:
+    """Leaves a child behind that holds its pipes, and dies."""
+    if os.fork() == 0:
+        time.sleep(3600)
+    os._exit(3)
+
+
+def closing() -> Any:
+    os.closerange(3, 4096)
+    return relu()
+
+
+def holding() -> Any:
+    """Holds Python's lock for more than one image: no other thread runs."""
+    return odd(before=lambda x: ctypes.PyDLL(None).sleep(3600 * (len(x) > 1)))
 
 
 def slow() -> Any:

@@ -9,7 +9,9 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from chartable import chart_small, images_computed, results, spec
 from modelatlas.atlas import open_atlas
@@ -85,6 +87,48 @@ def test_a_model_that_hangs_is_left_out_and_the_rest_goes_on(tmp_path, pictures)
     assert not any(event.kind == "halved" for event in events)  # it is not memory that it lacks
 
 
+def test_what_a_model_leaves_behind_does_not_reach_the_next_ones(tmp_path, pictures):
+    """Default precision and a function of torch that it replaces; the folder that it changes to."""
+    for number, intruders in enumerate([(), ("greedy", "wandering")]):
+        models = ("gelu", *intruders, "silu")
+        chart_small(tmp_path / str(number), pictures, *models, images=8, engine=ApartEngine)
+    alone, beside = (open_atlas(tmp_path / str(number)) for number in range(2))
+    for name in ("gelu", "silu"):
+        for method, maps in alone.maps(spec(name)).items():
+            np.testing.assert_array_equal(beside.maps(spec(name))[method], maps)
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path, pictures, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = chart_small(Path("a"), pictures, "wandering", "silu", images=8, engine=ApartEngine)
+    assert result.charted == (spec("wandering"), spec("silu"))
+
+
+def test_who_holds_or_closes_the_pipes_does_not_hold_up_the_run(tmp_path, pictures):
+    result = chart_small(tmp_path / "a", pictures, "forking", "closing", "silu", images=8, engine=ApartEngine)
+    assert result.charted == (spec("silu"),)
+    assert result.excluded.keys() == {spec("forking"), spec("closing")}
+    assert result.excluded[spec("forking")] == "its process ended with exit status 3"
+    assert result.excluded[spec("closing")].startswith("its process ended with exit status 1 (OSError")
+
+
+@pytest.mark.parametrize("engine", [ApartEngine, HereEngine])
+def test_a_model_that_leaves_or_speaks_no_utf8_is_left_out_with_its_reason(tmp_path, pictures, engine):
+    result = chart_small(tmp_path / "a", pictures, "exiting", "unprintable", "silu", images=8, engine=engine)
+    assert result.charted == (spec("silu"),)
+    assert "no such GPU" in result.excluded[spec("exiting")]
+    assert "cannot read mod" in result.excluded[spec("unprintable")]
+    assert open_atlas(tmp_path / "a").names == (spec("silu"),)
+
+
+@pytest.mark.parametrize("engine", [ApartEngine, HereEngine])
+def test_a_network_that_draws_draws_the_same_in_every_run(tmp_path, pictures, engine):
+    for number in range(2):
+        torch.rand(number)  # the caller's state is another one
+        chart_small(tmp_path / str(number), pictures, "drawing", "relu", images=8, engine=engine)
+    assert results(tmp_path / "0") == results(tmp_path / "1")
+
+
 def worker_of(parent: int) -> int | None:
     """The worker that `parent` started; other tests leave children of their own, as multiprocessing does."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -107,21 +151,35 @@ def wait_until(condition, *, seconds=120.0):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, pictures, undisturbed):
-    """SIGKILL to the run: its worker ends, the lock is free. SIGKILL to the worker: the run goes on."""
-    script = textwrap.dedent(
+def test_a_worker_that_is_deep_in_c_code_does_not_outlive_its_run_either(tmp_path, pictures):
+    out = tmp_path / "a"
+    with subprocess.Popen([sys.executable, "-c", script(pictures, "holding"), str(out)]) as run:
+        wait_until(lambda: [*out.glob("journal/*holding*/model.json")])
+        worker = wait_until(lambda: worker_of(run.pid))
+        time.sleep(1)
+        os.kill(run.pid, signal.SIGKILL)
+    wait_until(lambda: not _alive(worker), seconds=20)
+
+
+def script(pictures, *models):
+    """A program that charts into the folder that it is given."""
+    return textwrap.dedent(
         f"""
         import sys
         sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
         from pathlib import Path
         from chartable import chart_small
         from modelatlas.run import ApartEngine
-        models = {(*MODELS, "slow")!r}
-        chart_small(Path(sys.argv[1]), Path({str(pictures)!r}), *models, batch=8, engine=ApartEngine)
+        chart_small(Path(sys.argv[1]), Path({str(pictures)!r}), *{models!r}, batch=8, engine=ApartEngine)
         """
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_neither_the_worker_outlives_its_run_nor_the_run_its_killing(tmp_path, pictures, undisturbed):
+    """SIGKILL to the run: its worker ends, the lock is free. SIGKILL to the worker: the run goes on."""
     out = tmp_path / "a"
-    with subprocess.Popen([sys.executable, "-c", script, str(out)]) as run:
+    with subprocess.Popen([sys.executable, "-c", script(pictures, *MODELS, "slow"), str(out)]) as run:
         wait_until(lambda: [*out.glob("journal/*slow*/model.json")])  # its maps take five slow passes
         worker = wait_until(lambda: worker_of(run.pid))
         os.kill(run.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ graph (`tape`, with `rules` and `nonlinear`), and leaves the gradient methods to
 
 from modelatlas.attribution.engine import attribute
 from modelatlas.attribution.folding import Folding
+from modelatlas.attribution.forward import same_draws
 from modelatlas.attribution.grid import area_grid, map_vectors
 from modelatlas.attribution.hidden import through_no_grad
 from modelatlas.attribution.layers import LayerInfo, TargetLayer, candidate_layers, target_layer
@@ -18,6 +19,7 @@ __all__ = [
     "attribute",
     "candidate_layers",
     "map_vectors",
+    "same_draws",
     "target_layer",
     "through_no_grad",
 ]

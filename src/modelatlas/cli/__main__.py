@@ -1,6 +1,6 @@
 """`python -m modelatlas.cli` is the `modelatlas` command."""
 
-from modelatlas.cli.app import main
+from modelatlas.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -1,13 +1,16 @@
 """The same machine, the same numbers: threads, kernels and precision are pinned while maps are computed."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
+from modelatlas.attribution import same_draws
 from modelatlas.errors import InputError
 
-__all__ = ["choose_device", "pinned"]
+__all__ = ["choose_device", "pinned", "seeded"]
 
 
 def choose_device(asked: str) -> torch.device:
@@ -33,6 +36,16 @@ def choose_device(asked: str) -> torch.device:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"device {asked!r} cannot be used here ({reason}): take auto or cpu") from error
     return device
+
+
+@contextmanager
+def seeded(device: torch.device) -> Iterator[None]:
+    """Let a network that draws in its forward pass draw the same each time; all is put back at the end."""
+    with same_draws(device):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 - what networks draw from
+        yield
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 from modelatlas.attribution import Folding, attribute, map_vectors, target_layer
 from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError, StoreError
 from modelatlas.probe import Probe
-from modelatlas.run.arithmetic import choose_device
+from modelatlas.run.arithmetic import choose_device, seeded
 from modelatlas.run.memory import automatic_batch, is_out_of_memory
 from modelatlas.run.precision import AGREEMENT, CHECKED, agreement, has_bfloat16, memory_format, multiplying
 from modelatlas.run.task import ModelTask
@@ -36,7 +36,7 @@ def blamed_on(model: str) -> Iterator[None]:
         yield
     except (*FATAL, ModelError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())[:500].removeprefix(f"{model}: ")
         named = (
             text
@@ -194,7 +194,7 @@ class Network:
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Compute unit maps and norms, on the device."""
         images = _tensor(inputs, self.precision, self.device, self.memory_format)
-        with multiplying(self.device, self.precision), self.folding.applied():
+        with seeded(self.device), multiplying(self.device, self.precision), self.folding.applied():
             found = attribute(
                 self.loaded.module,
                 images,

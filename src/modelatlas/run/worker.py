@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import chdir, closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ def chart_model(task: ModelTask, probe: Probe, root: Path, progress: Progress) -
         The atlas cannot be written, an image has gone, weights or layer are not those of the stored maps.
     """
     try:
-        with blamed_on(task.name), pinned(task.settings.threads):
+        with blamed_on(task.name), pinned(task.settings.threads), chdir(Path.cwd()):  # back afterwards
             _Charting(task, probe, root, progress).run()
     finally:
         release_memory()  # before the next model comes

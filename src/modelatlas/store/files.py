@@ -71,8 +71,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, its line ends as they are, whole or not at all; errors as `write_bytes`."""
-    write_bytes(path, text.encode())
+    """Write a text file in UTF-8, its line ends as they are, whole or not at all; errors as `write_bytes`.
+
+    What UTF-8 has no bytes for, as a file name of another coding in a message, is escaped as JSON does it.
+    """
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def remove(path: Path) -> None:

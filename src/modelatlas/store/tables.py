@@ -38,7 +38,7 @@ def _read(path: Path, *names: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = {column: table[column].map(float) for column in table.columns if column not in names}
-        return table[[*names]].assign(**numbers)
+        return pd.concat([table[[*names]], pd.DataFrame(numbers, index=table.index)], axis=1)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is missing: run the same `modelatlas chart` again, it is made anew"

@@ -3,11 +3,11 @@
 The worker is a plain `python` with our own small talk over its pipes, not `multiprocessing`: a script that
 calls `chart` at its top level is not run again in the worker, and torch is imported once per run. Down go
 pickles (our own tasks and probe), up come lines of JSON (the worker runs foreign code). The worker dies
-when its pipe closes, so it does not outlive this process however that ends.
+when its pipe closes, so it does not outlive this process however that ends. A model that changes what all
+models share in the process (`globals`) was the worker's last one.
 """
 
 import json
-import math
 import os
 import pickle
 import signal
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 from modelatlas import errors
-from modelatlas.errors import ModelError
+from modelatlas.errors import ConflictError, ModelError
 from modelatlas.probe import Probe
 from modelatlas.run.events import Event, Progress, silent
 from modelatlas.run.task import ModelTask, planned
@@ -31,6 +31,8 @@ from modelatlas.store import Layout
 __all__ = ["ALLOCATOR", "ENVIRONMENT", "ApartEngine"]
 
 _TAIL: Final = 4000
+_CLOSED: Final = 1 << 16
+"""In place of an exit status: the worker lives, but cannot answer any more."""
 ALLOCATOR: Final = {
     # glibc gives every large activation back to the kernel, which clears its pages for the next one: 5 % of
     # the processor time of a ResNet-50 with huge pages, 14 % without (benchmarks/bench_allocator.py).
@@ -68,7 +70,9 @@ class _Died(Exception):  # noqa: N818 - a message between two methods, not an er
                 f"nothing was loaded or computed for {self.silent_for:g} s, and its process was ended; "
                 "--patience gives it longer"
             )
-        if self.status < 0:
+        if self.status == _CLOSED:
+            how = "when it closed the pipe to the run"
+        elif self.status < 0:
             try:
                 how = f"by {signal.Signals(-self.status).name}"
             except ValueError:
@@ -79,10 +83,26 @@ class _Died(Exception):  # noqa: N818 - a message between two methods, not an er
         return f"its process ended {how}" + (f" ({last[:200]})" if last else "")
 
 
+_TICK: Final = 1.0
+"""Seconds between two looks at the worker."""
+_FAREWELL: Final = 5.0
+"""Seconds that a worker has to end after it has closed its pipe."""
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker, and what its models have started and left behind."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
 class _Watch:
     """Ends a process that is not heard of for some time; a context manager.
 
-    It begins to count with the process's first word: what starting it takes is nobody's fault.
+    It begins to count with the process's first word: what starting it takes is nobody's fault. Counted is the
+    time in which this process runs: both may be stopped for hours. Where the worker has died, those that it
+    leaves behind are ended, since they hold its pipe open.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], patience: float) -> None:
@@ -103,16 +123,22 @@ class _Watch:
     def heard(self) -> None:
         """Begin to wait, or begin anew."""
         self._word.set()
-        if self._thread.ident is None and math.isfinite(self._patience):
+        if self._thread.ident is None:
             self._thread.start()
 
     def _wait(self) -> None:
-        while self._word.wait(min(self._patience, threading.TIMEOUT_MAX)):
-            self._word.clear()
+        left = self._patience
+        while left > 0 and self._process.poll() is None:
+            tick = min(_TICK, left)
+            if self._word.wait(tick):
+                self._word.clear()
+                left = self._patience
+            else:
+                left -= tick
             if self._over:
                 return
-        self.expired = True
-        self._process.kill()
+        self.expired = left <= 0
+        _kill(self._process)
 
 
 class ApartEngine:
@@ -127,10 +153,10 @@ class ApartEngine:
     """
 
     def __init__(self, root: Path, probe: Probe) -> None:
-        self._root, self._probe = root, probe
+        self._root, self._probe = root.absolute(), probe  # a model may change the worker's folder
         self._worker: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
-        self._ready = False
+        self._ready = self._spent = False
 
     def __enter__(self) -> "ApartEngine":
         """Let a worker import torch already, where there is no atlas yet and so surely something to do."""
@@ -162,6 +188,12 @@ class ApartEngine:
                 if not died.killed or batch == 1 or (batch is None and lost > 1):
                     more = ", as when memory runs out" if died.killed else ""
                     raise ModelError(task.name, f"{died}{more}") from died
+            except ConflictError as conflict:
+                if not lost:
+                    raise
+                raise ModelError(
+                    task.name, f"it cannot be gone on with after its process was killed: {conflict}"
+                ) from conflict
             else:
                 return
             if batch is not None:
@@ -196,9 +228,13 @@ class ApartEngine:
                     continue
                 if kind == "event":
                     progress(Event(**value))
+                elif kind == "spent":
+                    self._spent = True
                 elif kind == "answer":
+                    self._relieve()
                     return value
                 else:
+                    self._relieve()
                     parts, trace = value
                     error = getattr(errors, kind)(*parts)
                     error.add_note(f"In the worker process: {trace}")
@@ -217,6 +253,7 @@ class ApartEngine:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env={**ENVIRONMENT, **os.environ},
+            process_group=0 if os.name == "posix" else None,
         )
 
     def _send(self, worker: subprocess.Popen[bytes], work: object) -> None:
@@ -232,16 +269,25 @@ class ApartEngine:
         worker, stderr = self._worker, self._stderr
         assert worker is not None
         assert stderr is not None
-        status = worker.wait()
+        try:
+            status = worker.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:  # a model has closed what was not its own
+            status = _CLOSED
         stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _TAIL))
         said = stderr.read().decode(errors="replace")
         self._end()
         return _Died(status, said, silent_for=silent_for)
 
+    def _relieve(self) -> None:
+        """End a worker in which the last model has left something behind."""
+        if self._spent:
+            self._end()
+
     def _end(self) -> None:
-        worker, self._worker, self._ready = self._worker, None, False
+        worker, self._worker = self._worker, None
+        self._ready = self._spent = False
         if worker is not None:
-            worker.kill()
+            _kill(worker)
             worker.wait()
             for pipe in (worker.stdin, worker.stdout):
                 if pipe is not None:

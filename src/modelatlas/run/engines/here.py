@@ -17,7 +17,7 @@ class HereEngine:
     """Charts in this process. A model that takes its process down takes this one down."""
 
     def __init__(self, root: Path, probe: Probe) -> None:
-        self._root, self._probe = root, probe
+        self._root, self._probe = root.absolute(), probe  # a model may change the folder
         self._held = ExitStack()
         self._locked = False
 

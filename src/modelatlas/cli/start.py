@@ -1,0 +1,19 @@
+"""Entry point of the `modelatlas` command: Ctrl-C is no traceback from the first moment on."""
+
+import os
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Load the commands, and run the one asked for."""
+    try:
+        from modelatlas.cli.app import run
+
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.stderr.flush()
+        os._exit(130)  # a second Ctrl-C while Python cleans up would be a traceback again
+    sys.exit(status)
