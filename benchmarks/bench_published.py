@@ -71,7 +71,8 @@ def main() -> None:
         attribution = sum(model["seconds"] for model in models)
     result = {
         "name": "published", "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "load_before": load, "device": options.device, "precision": options.precision, "encoders": options.encoders,
+        "load_before": load, "device": options.device, "precision": options.precision,
+        "encoders": options.encoders,
         "images": options.images, "seconds": seconds, "model_seconds": attribution,
         "whole_to_models": seconds / attribution, "published_seconds": PUBLISHED,
     }  # fmt: skip
