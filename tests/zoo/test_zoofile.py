@@ -95,6 +95,14 @@ def test_specs_joined_by_commas():
         read_zoo("timm:a,vgg11")
 
 
+def test_a_list_of_specs_may_be_longer_than_a_file_name():
+    specs = [f"timm:resnet18?random={number}" for number in range(300)]
+    for count in (10, 300):  # longer than a name, and than a path
+        assert [entry.name for entry in read_zoo(",".join(specs[:count])).entries] == specs[:count]
+    with pytest.raises(InputError, match="is no built-in zoo"):
+        read_zoo("x" * 300)
+
+
 def test_what_is_no_zoo_says_what_there_is():
     with pytest.raises(InputError, match=r"'demp' is no built-in zoo \(.*demo, .*taskonomy"):
         read_zoo("demp")

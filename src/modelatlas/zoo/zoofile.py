@@ -8,6 +8,7 @@ task = "classification"               # optional tags: task, group, and any othe
 group = "semantic"
 """
 
+import errno
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -74,7 +75,7 @@ def read_zoo(zoo: str | Path) -> Zoo:
     """
     text = str(zoo)
     path = Path(text).expanduser()
-    if path.suffix == ".toml" or path.is_file():
+    if path.suffix == ".toml" or _is_file(path):
         return _read_file(path)
     name, mark, options = text.partition("?")
     if name in builtin_zoos():
@@ -89,6 +90,15 @@ def read_zoo(zoo: str | Path) -> Zoo:
     specs = [ModelSpec.parse(part.strip()) for part in text.split(",") if part.strip()]
     entries = tuple(ZooEntry(name=spec.text, spec=spec) for spec in specs)
     return _unique(Zoo(name="specs", entries=entries), where="the list of specs")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a long list of specs, which is looked for as a file first
+            return False
+        raise InputError(f"{path}: the zoo file cannot be read ({error.strerror}); check the path") from error
 
 
 def _with(options: str, entry: ZooEntry) -> ZooEntry:
