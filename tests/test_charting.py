@@ -1,5 +1,8 @@
 """`chart`: the main job in a few lines of Python."""
 
+import os
+import shutil
+
 import pytest
 
 import modelatlas
@@ -42,6 +45,16 @@ def test_one_model_alone_has_a_matrix_of_one_and_no_tree(tmp_path, pictures):
     assert atlas.rank(spec("relu")).empty
     assert not (tmp_path / "a" / "tree").exists()
     assert (tmp_path / "a" / "report.html").exists()
+
+
+def test_a_picture_whose_name_is_not_utf8_is_left_out(tmp_path, pictures):
+    shutil.copytree(pictures, tmp_path / "pictures")
+    shutil.move(tmp_path / "pictures/000.png", os.fsencode(tmp_path / "pictures") + b"/b\xe9.png")
+    atlas = modelatlas.chart(spec("relu"), tmp_path / "pictures", tmp_path / "a", **OPTIONS)
+    assert len(atlas.images()) == 5
+    assert [(left.item, left.reason) for left in atlas.left_out] == [
+        (r"b\udce9.png", "its name is not UTF-8: rename it")
+    ]
 
 
 def test_when_nothing_can_be_charted_the_reasons_are_told(tmp_path, pictures):

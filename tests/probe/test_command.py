@@ -33,14 +33,17 @@ def test_show_a_folder(pictures, capsys):
 
 
 def test_show_json_is_the_manifest(pictures, draw, capsys):
-    draw(pictures / "\udcff.png", seed=50)
+    draw(pictures / "漢字.png", seed=50)
+    draw(pictures / "\udcff.png", seed=51)
     assert run(["probe", "show", str(pictures), "--images", "3", "--seed", "8", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     probe = open_probe(pictures, images=3, seed=8)
     assert shown["digest"] == probe.digest
     assert [image["id"] for image in shown["images"]] == [image.id for image in probe.images]
     assert run(["probe", "show", str(pictures), "--json"]) == 0
-    assert r"\udcff.png" in {image["id"] for image in json.loads(capsys.readouterr().out)["images"]}
+    shown = json.loads(capsys.readouterr().out)
+    assert "漢字.png" in {image["path"] for image in shown["images"]}
+    assert shown["left_out"] == [{"item": r"\udcff.png", "reason": "its name is not UTF-8: rename it"}]
 
 
 def test_build_and_show_what_was_built(pictures, tmp_path, capsys):

@@ -85,11 +85,7 @@ def show(
         opened = open_probe(probe, images=images, seed=seed, on_disk=on_disk, progress=progress)
         texture = probe_texture(opened, progress=progress)
     if as_json:
-        manifest = opened.manifest() | {"texture": asdict(texture)}
-        for image in manifest["images"]:
-            # A file's name need not be Unicode, printed text must be; the id shows such bytes as escapes.
-            image["path"] = image["path"].encode("utf-8", "replace").decode()
-        render.document(manifest)
+        render.document(opened.manifest() | {"texture": asdict(texture)})
         return
     sides = sorted(min(image.width, image.height) for image in opened.images)
     photographs = {image.photograph for image in opened.images} - {None}

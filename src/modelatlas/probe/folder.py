@@ -1,8 +1,9 @@
 """What pictures a folder holds.
 
 The folder is read to any depth. Hidden files and folders, and files whose extension is no picture's, are not
-part of it. Every other file is either a candidate or left out with its reason. Links to folders are followed,
-but no folder is read twice, so that a link back up does not go round for ever.
+part of it. Every other file is either a candidate or left out with its reason (one is a name that is not
+UTF-8, since atlases and manifests are). Links to folders are followed, but no folder is read twice, so that a
+link back up does not go round for ever.
 """
 
 import os
@@ -14,7 +15,7 @@ from modelatlas.errors import InputError
 from modelatlas.probe.decode import image_suffixes, unread_suffixes
 from modelatlas.probe.probe import LeftOut
 
-__all__ = ["list_pictures", "printable"]
+__all__ = ["is_utf8", "list_pictures", "printable"]
 
 
 def printable(text: str) -> str:
@@ -23,6 +24,11 @@ def printable(text: str) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in composed
     )
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether text can be written; of a file's name, stray bytes cannot: they come as surrogates."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def list_pictures(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
@@ -37,13 +43,17 @@ def list_pictures(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
     found: dict[str, Path] = {}
     for path in sorted(_files(folder, left_out)):
         suffix = path.suffix.lower()
-        name = printable(path.relative_to(folder).as_posix())
+        below = path.relative_to(folder).as_posix()
+        name = printable(below)
         if suffix in unread_suffixes():
             left_out.append(LeftOut(name, f"Pillow does not read {suffix} files: convert it to PNG or JPEG"))
         elif suffix in image_suffixes():
-            if name in found:
+            if not is_utf8(below):
+                left_out.append(LeftOut(name, "its name is not UTF-8: rename it"))
+            elif name in found:
                 left_out.append(LeftOut(name, "another file's name reads the same: rename one of them"))
-            found.setdefault(name, path)
+            else:
+                found[name] = path
     return dict(sorted(found.items())), left_out
 
 

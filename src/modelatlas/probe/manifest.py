@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from modelatlas.errors import InputError
-from modelatlas.probe.folder import printable
+from modelatlas.probe.folder import is_utf8, printable
 from modelatlas.probe.probe import FORMAT, VERSION, Probe, ProbeImage
 
 __all__ = ["read_manifest", "write_manifest"]
@@ -27,7 +27,7 @@ _TYPES: Final = {field.name: str for field in fields(ProbeImage)} | dict.fromkey
 
 
 def write_manifest(probe: Probe, path: Path) -> Path:
-    """Write a probe's manifest as JSON (names that are no Unicode survive it)."""
+    """Write a probe's manifest as JSON."""
     path.write_text(json.dumps(probe.manifest(), indent=1) + "\n", encoding="ascii")
     return path
 
@@ -88,6 +88,8 @@ def _image(manifest: Path, number: int, entry: Any) -> ProbeImage:
             raise InputError(
                 f"{where}: {key} is {entry[key]!r}, not {'a text' if kind is str else 'a whole number'}"
             )
+        if key in entry and kind is str and not is_utf8(entry[key]):
+            raise InputError(f"{where}: {key} is {entry[key]!r}, not UTF-8: rename it, here too")
     relative = PurePosixPath(entry.get("path", ""))
     if not relative.parts or relative.is_absolute() or ".." in relative.parts or "\0" in str(relative):
         raise InputError(f"{where}: path is {entry.get('path')!r}, not a file below the manifest's folder")
