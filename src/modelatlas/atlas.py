@@ -7,7 +7,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,8 @@ class Atlas:
 
     def interval(self, method: str = DEFAULT_METHOD) -> pd.DataFrame:
         """Long table: `source`, `target`, `affinity`, `low`, `high` (95 %); errors as `affinity`."""
-        return self._table(self._layout.interval(self._result(method)), read_long)
+        read = partial(read_long, models=self.names)
+        return self._table(self._layout.interval(self._result(method)), read)
 
     def tree(self, method: str = DEFAULT_METHOD) -> Tree:
         """Task-similarity tree of at least two models; errors as `affinity`."""

@@ -194,6 +194,25 @@ def test_another_similarity_is_told_wherever_affinities_are(
     assert "(saliency, correlation)" in capfd.readouterr().out
 
 
+def test_a_table_that_was_cut_off_is_named_and_made_anew_once_it_is_removed(
+    pictures: Path, atlas: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(atlas, tmp_path / "atlas")
+    for suffix in (".csv", ".ci.csv"):
+        table = out / "affinity" / f"gradient-x-input{suffix}"
+        whole = table.read_text(encoding="utf-8")
+        table.write_text("".join(whole.splitlines(keepends=True)[:-1]), encoding="utf-8")
+        for words in (["rank", spec("relu"), "--in", str(out)], ["report", str(out)], chart(pictures, out)):
+            assert run([*words, "--quiet"]) == 1
+            error = capfd.readouterr().err
+            assert error.count("\n") == 1
+            assert f"{table} is damaged" in error
+            assert "remove it and run the same `modelatlas chart` again" in error
+        table.unlink()
+        assert run([*chart(pictures, out), "--quiet"]) == 0
+        assert table.read_text(encoding="utf-8") == whole
+
+
 def test_another_grid_is_a_conflict_that_names_both(
     pictures: Path, atlas: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +34,22 @@ def test_a_damaged_table_is_named_with_the_remedy(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(StoreError, match=r"a\.csv is damaged.*again"):
         read_long(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("read", [read_square, partial(read_long, models=NAMES[5:])])
+def test_a_table_that_was_cut_off_is_found_wherever_that_was(tmp_path, read):
+    """But for digits of its very last number, which is the 1.0 of a diagonal."""
+    frame = pd.DataFrame(np.eye(2) * 0.75 + 0.25, index=NAMES[5:], columns=NAMES[5:])
+    if read is not read_square:
+        frame = frame.stack().rename_axis(["source", "target"]).rename("low").to_frame()
+    text = frame.to_csv(lineterminator="\n")
+    path = tmp_path / "cut.csv"
+    for kept in range(len(text) - len("1.0\n") + 1):
+        path.write_text(text[:kept])
+        with pytest.raises(StoreError, match=r"cut\.csv is damaged.*: remove it and run the same"):
+            read(path)
+    path.write_text(text)
+    read(path)
 
 
 def test_a_missing_table_is_named(tmp_path):

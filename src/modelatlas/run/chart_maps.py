@@ -116,7 +116,7 @@ def chart_maps(
             run = _Run(out, part, settings, workers, progress, document or {}, failed)
             document, result = run.whole(zoo.name, cards, trust_code=trust_code)
             if until is not None:
-                widest = widest_interval(out, settings.methods if result.charted else ())
+                widest = widest_interval(out, settings.methods, result.charted)
                 stop = stop_document(until, widest, images=count, available=len(probe))
                 document = document | {"settings": document["settings"] | {"until": stop}}
                 write_document(out, document)

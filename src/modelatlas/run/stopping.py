@@ -45,11 +45,11 @@ def stages(images: int, *, shard: int = SHARD) -> Iterator[int]:
     yield images
 
 
-def widest_interval(root: Path, methods: Sequence[str]) -> Widest | None:
-    """Find the widest interval between two models over all methods; None where there is no pair."""
+def widest_interval(root: Path, methods: Sequence[str], models: Sequence[str]) -> Widest | None:
+    """Find the widest interval between two of the models over all methods; None where there is no pair."""
     found: Widest | None = None
-    for method in methods:
-        table = read_long(Layout(root).interval(method))
+    for method in methods if models else ():
+        table = read_long(Layout(root).interval(method), models=models)
         pairs = table[table.source != table.target]
         if pairs.empty:
             continue

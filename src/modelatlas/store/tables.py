@@ -1,5 +1,7 @@
 """The CSV tables of an atlas, read back bit by bit."""
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +23,21 @@ def read_square(path: Path) -> pd.DataFrame:
     StoreError
         The file is missing or damaged.
     """
-    table = _read(path, _NAMELESS)
-    return table.set_index(_NAMELESS).rename_axis(None)
+    table = _read(path, _NAMELESS).set_index(_NAMELESS).rename_axis(None)
+    if table.empty or list(table.index) != list(table.columns) or not table.index.is_unique:
+        raise _damaged(path, "rows and columns do not carry the same names")
+    return table
 
 
-def read_long(path: Path) -> pd.DataFrame:
-    """Read a table with columns `source`, `target` and numbers; errors as `read_square`."""
-    return _read(path, "source", "target")
+def read_long(path: Path, *, models: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table with columns `source`, `target` and numbers; errors as `read_square`.
+
+    With `models`, a table that does not hold each ordered pair of them, row by row, is damaged.
+    """
+    table = _read(path, "source", "target")
+    if models is not None and [*zip(table.source, table.target, strict=True)] != [*product(models, models)]:
+        raise _damaged(path, f"it does not hold every pair of {len(models)} models")
+    return table
 
 
 def _read(path: Path, *names: str) -> pd.DataFrame:
@@ -38,12 +48,17 @@ def _read(path: Path, *names: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = {column: table[column].map(float) for column in table.columns if column not in names}
-        return pd.concat([table[[*names]], pd.DataFrame(numbers, index=table.index)], axis=1)
+        found = pd.concat([table[[*names]], pd.DataFrame(numbers, index=table.index)], axis=1)
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is missing: run the same `modelatlas chart` again, it is made anew"
         ) from error
     except (KeyError, ValueError, OSError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}): remove it and run the same `modelatlas chart` again"
-        ) from error
+        raise _damaged(path, error) from error
+    if found.isna().any(axis=None):  # a row that is cut off
+        raise _damaged(path, "a number is missing")
+    return found
+
+
+def _damaged(path: Path, how: object) -> StoreError:
+    return StoreError(f"{path} is damaged ({how}): remove it and run the same `modelatlas chart` again")
