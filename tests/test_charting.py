@@ -75,6 +75,8 @@ def test_when_nothing_can_be_charted_the_reasons_are_told(tmp_path, pictures):
         ("timm:resnet19", {}, "resnet19"),
         (spec("relu"), {"batch": "many"}, "batch 'many'"),
         (spec("relu"), {"images": 0}, "0 images"),
+        (spec("relu"), {"images": 2.5}, "2.5 images were asked for: give a whole number of at least 1"),
+        (spec("relu"), {"images": "2"}, "'2' images were asked for"),
         (spec("relu"), {"methods": ["lrp"]}, "unknown method 'lrp'"),
     ],
 )

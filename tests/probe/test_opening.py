@@ -145,6 +145,13 @@ def test_what_is_no_probe(tmp_path, pictures, draw):
         open_probe("x" * 300)
     with pytest.raises(InputError, match="0 images were asked for"):
         open_probe(pictures, images=0)
+    for images in (2.5, "2", True, -1):
+        said = f"^{images!r} images were asked for: give a whole number of at least 1$"
+        with pytest.raises(InputError, match=said):
+            open_probe(pictures, images=images)
+        with pytest.raises(InputError, match=said):
+            open_probe(pictures).take(images)
+    assert len(open_probe(pictures, images=np.int64(2)).take(np.int64(1))) == 1
     with pytest.raises(InputError, match="neither a folder of pictures nor a manifest"):
         open_probe(pictures / "01.png")
     (tmp_path / "nothing").mkdir()

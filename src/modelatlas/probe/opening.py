@@ -25,7 +25,7 @@ from modelatlas.probe.choosing import chosen_files
 from modelatlas.probe.files import checksum, read_picture
 from modelatlas.probe.folder import list_pictures, printable
 from modelatlas.probe.manifest import read_manifest
-from modelatlas.probe.probe import LeftOut, Probe, ProbeImage, Progress
+from modelatlas.probe.probe import LeftOut, Probe, ProbeImage, Progress, check_count
 from modelatlas.probe.published import OnDisk, data_folder, published_probes
 
 __all__ = ["in_seed_order", "open_probe"]
@@ -66,13 +66,13 @@ def open_probe(
     Raises
     ------
     InputError
-        No such probe, nothing usable in it, a manifest that is malformed or whose files are missing or
-        changed.
+        No such probe, nothing usable in it, `images` is no whole number of at least 1, a manifest that is
+        malformed or whose files are missing or changed.
     FetchError
         The packages of a built-in probe cannot be fetched.
     """
-    if images is not None and images < 1:
-        raise InputError(f"{images} images were asked for; a probe needs at least 1")
+    if images is not None:
+        check_count(images)
     if probe == "":
         raise InputError("the probe has no name: give a folder, a manifest or a built-in probe")
     report = progress or (lambda stage, done, total: None)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,17 @@ from modelatlas.errors import InputError
 from modelatlas.probe.ahead import in_order
 from modelatlas.probe.files import read_picture
 
-__all__ = ["FORMAT", "VERSION", "Batch", "LeftOut", "Probe", "ProbeImage", "Progress", "batches"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "Batch",
+    "LeftOut",
+    "Probe",
+    "ProbeImage",
+    "Progress",
+    "batches",
+    "check_count",
+]
 
 FORMAT: Final = "modelatlas-probe"
 VERSION: Final = 1
@@ -115,9 +126,10 @@ class Probe:
         Raises
         ------
         InputError
-            There are fewer, or `count` is below 1.
+            There are fewer, or `count` is no whole number of at least 1.
         """
-        if not 1 <= count <= len(self.images):
+        check_count(count)
+        if count > len(self.images):
             raise InputError(
                 f"{count} images were asked of the probe {self.name}, which has {len(self.images)}"
             )
@@ -137,6 +149,12 @@ class Probe:
             "images": [_entry(image, self.root) for image in self.images],
             "left_out": [asdict(left) for left in self.left_out],
         }
+
+
+def check_count(images: object) -> None:
+    """Refuse what is no number of images: only whole numbers from 1 on are."""
+    if isinstance(images, bool) or not isinstance(images, Integral) or images < 1:
+        raise InputError(f"{images!r} images were asked for: give a whole number of at least 1")
 
 
 def _entry(image: ProbeImage, root: Path) -> dict[str, Any]:
