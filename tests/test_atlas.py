@@ -10,7 +10,7 @@ import pytest
 import modelatlas
 from chartable import GRID, chart_small, spec, write_pictures
 from modelatlas._types import METHODS
-from modelatlas.atlas import open_atlas
+from modelatlas.atlas import Atlas, open_atlas
 from modelatlas.errors import InputError, StoreError
 from oracles.space import affinity as literal_affinity
 
@@ -126,6 +126,19 @@ def test_what_is_not_there_is_named_with_what_is_near(atlas, ask, said):
     with pytest.raises(InputError, match=said) as caught:
         ask(atlas)
     assert caught.value.exit_status == 2
+
+
+def test_the_names_that_are_offered_are_not_said_to_be_all(folder):
+    document = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
+    charted = document["models"][spec("relu")]
+    models = dict.fromkeys(("edge", "edges", "curvature", "depth"), charted)
+    atlas = Atlas(folder, {**document, "models": models})
+    with pytest.raises(InputError, match=r"no model 'edg'; near: edge, edges$"):
+        atlas.rank("edg")
+    with pytest.raises(InputError, match=r"no model 'xxx'; it has 4: edge, edges, curvature, \.\.\.$"):
+        atlas.rank("xxx")
+    with pytest.raises(InputError, match=r"no model 'edg'; it has depth$"):
+        Atlas(folder, {**document, "models": {"depth": charted}}).rank("edg")
 
 
 def test_a_run_that_did_not_finish_says_so(folder, tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,9 @@ from modelatlas.store import (
 )
 
 __all__ = ["Atlas", "ModelRecord", "open_atlas"]
+
+_FEW: Final = 3
+"""Names that a message lists whole, or gives of more."""
 
 
 @dataclass(frozen=True)
@@ -290,5 +293,7 @@ def open_atlas(path: str | Path) -> Atlas:
 
 
 def _offer(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, 3, 0.4) or known[:5]
-    return f"it has {', '.join(near)}" if near else "it has none"
+    if len(known) <= _FEW:
+        return f"it has {', '.join(known) or 'none'}"
+    near = get_close_matches(name, known, 3, 0.4)
+    return f"near: {', '.join(near)}" if near else f"it has {len(known)}: {', '.join(known[:_FEW])}, ..."
