@@ -78,6 +78,8 @@ def test_when_nothing_can_be_charted_the_reasons_are_told(tmp_path, pictures):
         (spec("relu"), {"images": 2.5}, "2.5 images were asked for: give a whole number of at least 1"),
         (spec("relu"), {"images": "2"}, "'2' images were asked for"),
         (spec("relu"), {"methods": ["lrp"]}, "unknown method 'lrp'"),
+        (spec("relu"), {"methods": "saliency"}, r"^methods is the text 'saliency': give a list, as in"),
+        (spec("relu"), {"exclude": spec("relu")}, r"^exclude is the text .*: give a list, as in"),
     ],
 )
 def test_wrong_input_writes_nothing(tmp_path, pictures, zoo, options, said):

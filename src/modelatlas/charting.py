@@ -115,7 +115,7 @@ def chart(
     >>> atlas.rank("efficientnet-lite0").head()                           # doctest: +SKIP
     """
     settings = as_settings(
-        methods=tuple(methods),
+        methods=methods,
         seed=seed,
         grid=grid,
         epsilon=epsilon,
@@ -153,11 +153,13 @@ def chart(
     return atlas
 
 
-def as_settings(*, batch: int | str, **others: Any) -> Settings:
+def as_settings(*, methods: Sequence[str], batch: int | str, **others: Any) -> Settings:
     """Make settings of options, where a batch may be "auto"."""
+    if isinstance(methods, str):  # would be taken letter by letter
+        raise InputError(f"methods is the text {methods!r}: give a list, as in methods=[{methods!r}]")
     if batch != "auto" and not isinstance(batch, int):
         raise InputError(f"batch {batch!r}: give a number of images, or auto")
-    return Settings(batch=None if batch == "auto" else int(batch), **others)
+    return Settings(batch=None if batch == "auto" else int(batch), methods=tuple(methods), **others)
 
 
 def opened_probe(probe: str | Path | Probe, *, images: int | None, seed: int, progress: Progress) -> Probe:

@@ -261,6 +261,7 @@ def test_a_dead_target_is_named_before_and_after_weights_change():
         ({"layer": "con"}, r"no layer 'con'"),
         ({"methods": ("saliency", "lrp")}, r"unknown methods \['lrp'\]: choose from saliency"),
         ({"methods": ()}, "unknown methods"),
+        ({"methods": "saliency"}, r"^methods is the text 'saliency': give a list, as in"),
         ({"epsilon": 0.0}, "epsilon"),
         ({"epsilon": float("nan")}, "epsilon"),
         ({"images": images().half()}, "float32 or float64, not torch.float16"),

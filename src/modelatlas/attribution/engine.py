@@ -128,6 +128,8 @@ def attribute(
 
 
 def _check(methods: Sequence[str], epsilon: float) -> None:
+    if isinstance(methods, str):  # would be taken letter by letter
+        raise AttributionError(f"methods is the text {methods!r}: give a list, as in methods=[{methods!r}]")
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         raise AttributionError(f"unknown methods {unknown}: choose from {', '.join(METHODS)}")

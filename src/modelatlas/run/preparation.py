@@ -29,6 +29,8 @@ def asked_models(
         An unknown model, a layer for more than one, code that is not trusted, a name to exclude that is not
         there, or nothing left.
     """
+    if isinstance(exclude, str):  # would be taken letter by letter
+        raise InputError(f"exclude is the text {exclude!r}: give a list, as in exclude=[{exclude!r}]")
     names = [entry.name for entry in zoo.entries]
     for name in exclude:
         if name not in names:
