@@ -64,7 +64,11 @@ def test_when_nothing_can_be_charted_the_reasons_are_told(tmp_path, pictures):
     ) as caught:
         modelatlas.chart(zoo, pictures, tmp_path / "a", **OPTIONS)
     assert caught.value.exit_status == 1
-    assert not modelatlas.open_atlas(tmp_path / "a").names
+    atlas = modelatlas.open_atlas(tmp_path / "a")
+    assert not atlas.names
+    for ask in (atlas.affinity, atlas.interval, atlas.tree):
+        with pytest.raises(IncompleteError, match=r"no model could be charted.*ZeroDivisionError"):
+            ask()
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ import pandas as pd
 from jaxtyping import Float16, UInt8
 
 from modelatlas._types import DEFAULT_METHOD
-from modelatlas.errors import InputError, StoreError
+from modelatlas.errors import IncompleteError, InputError, StoreError
 from modelatlas.probe import LeftOut
 from modelatlas.space import Affinity, Tree, dead_maps, rank, tree
 from modelatlas.store import (
     Layout,
     MapReader,
+    explained,
     model_key,
     read_document,
     read_json,
@@ -164,6 +165,8 @@ class Atlas:
         ------
         InputError
             The atlas has no such method.
+        IncompleteError
+            No model could be charted.
         StoreError
             The table is missing or damaged, or a run that did not finish was replacing it.
         """
@@ -269,10 +272,16 @@ class Atlas:
         """Name of a method whose results are those that the document describes."""
         if self._method(method) not in self.document.get("results", {}):
             self._finished()
+        if not self.names:
+            self._finished()
+            reasons = {model.name: model.reason or "" for model in self.models}
+            raise IncompleteError((), excluded=reasons, left_out=len(self.left_out))
         return method
 
     def _table(self, path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        if not path.is_file():
+        with explained(path, "read"):
+            there = path.is_file()
+        if not there:
             self._finished()
         if path not in self._tables:
             self._tables[path] = read(path)

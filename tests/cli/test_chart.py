@@ -240,6 +240,11 @@ def test_only_failing_models_are_status_1(
 ) -> None:
     assert run(chart(pictures, tmp_path / "atlas", zoo=spec("raising"))) == 1
     assert "something of the network's own" in capfd.readouterr().err
+    assert run(["report", str(tmp_path / "atlas")]) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "no model could be charted: " in error
+    assert "something of the network's own" in error
     assert not (tmp_path / "atlas/report.html").exists()
 
 

@@ -34,10 +34,12 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path):
         read_document(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"models": {}}', '{"format": "1"}', "\0\1\2"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"models": {}}', '{"format": "1"}', "\0\1\2", "{}"]
+)
 def test_a_damaged_document_is_named(tmp_path, content):
     (tmp_path / "atlas.json").write_text(content)
-    with pytest.raises(StoreError, match=r"atlas\.json"):
+    with pytest.raises(StoreError, match=r"atlas\.json is damaged.*: move it away and run the same"):
         read_document(tmp_path)
 
 

@@ -7,16 +7,17 @@ import pytest
 
 from chartable import largest_file
 from modelatlas.errors import StoreError
-from modelatlas.store import sweep, write_bytes, write_text
+from modelatlas.run.preparation import existing_document
+from modelatlas.store import read_document, sweep, write_bytes, write_text
 
 NOBODY = 65534
 
 
 @contextmanager
-def without_rights(folder):
-    """As a user who may read the folder but not write to it."""
+def without_rights(folder, *, left=0o555):
+    """As a user who may read the folder but not write to it, or what is left."""
     mode = folder.stat().st_mode
-    folder.chmod(0o555)
+    folder.chmod(left)
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)
@@ -54,6 +55,16 @@ def test_a_full_disk_is_named_as_such(tmp_path):
     with pytest.raises(StoreError, match=r"No space left on device.*free some disk space"):
         write_bytes(tmp_path / "a.bin", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("read", [read_document, existing_document])
+def test_an_atlas_that_may_not_be_read_is_named_with_the_remedy(tmp_path, read):
+    (tmp_path / "atlas.json").write_text("{}")
+    with (
+        without_rights(tmp_path, left=0),
+        pytest.raises(StoreError, match=r"^cannot read .*: Permission denied.*the right to read there"),
+    ):
+        read(tmp_path)
 
 
 def test_a_folder_without_rights_is_named_with_the_remedy(tmp_path):

@@ -12,7 +12,7 @@ from modelatlas.errors import InputError
 from modelatlas.run.arithmetic import choose_device
 from modelatlas.run.precision import has_bfloat16
 from modelatlas.run.settings import Settings
-from modelatlas.store import LOCK_FILES, Layout, read_document
+from modelatlas.store import LOCK_FILES, Layout, explained, read_document
 from modelatlas.zoo import ModelCard, Zoo, ZooEntry, card, source_for
 
 __all__ = ["asked_models", "existing_document", "resolved_settings"]
@@ -65,11 +65,12 @@ def existing_document(out: Path) -> dict[str, Any] | None:
     StoreError
         The atlas cannot be read.
     """
-    if Layout(out).document.is_file():
-        return read_document(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: choose a folder with --out")
-    found = {path.name for path in out.iterdir()} if out.exists() else set()
+    with explained(out, "read"):
+        if Layout(out).document.is_file():
+            return read_document(out)
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file: choose a folder with --out")
+        found = {path.name for path in out.iterdir()} if out.exists() else set()
     strangers = sorted(name for name in found - set(LOCK_FILES) if not name.endswith(".tmp"))
     if strangers and not Layout(out).journal.is_dir():
         raise InputError(

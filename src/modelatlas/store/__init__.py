@@ -1,7 +1,7 @@
 """An atlas folder: Zarr maps, journal, documents, locks. Knows no models, torch, or meaning of a number."""
 
 from modelatlas.store.document import FORMAT, read_document, read_json, write_document, write_json
-from modelatlas.store.files import remove, sweep, write_bytes, write_text
+from modelatlas.store.files import explained, remove, sweep, write_bytes, write_text
 from modelatlas.store.journal import Journal, Mark
 from modelatlas.store.layout import SHARD, Layout, model_key
 from modelatlas.store.lock import LOCK_FILES, worker_lock, writer_lock
@@ -18,6 +18,7 @@ __all__ = [
     "MapReader",
     "MapWriter",
     "Mark",
+    "explained",
     "model_key",
     "read_document",
     "read_json",

@@ -30,17 +30,22 @@ def read_document(root: Path, *, migrations: Mapping[int, Migration] = MIGRATION
     InputError
         There is no atlas in that folder.
     StoreError
-        Damaged, or of a format that this version does not read.
+        Damaged, not readable, or of a format that this version does not read.
     """
     path = Layout(root).document
-    if not path.is_file():
+    with explained(path, "read"):
+        there = path.is_file()
+    if not there:
         raise InputError(
             f"{root}: no atlas there (no atlas.json); `modelatlas chart ... --out {root}` makes one"
         )
     content = read_json(path, remedy=_REMEDY)
     version = content.get("format")
     if not isinstance(version, int) or version < 1:
-        raise StoreError(f"{path}: 'format' is {version!r}, not a version number: not an atlas, or damaged")
+        raise StoreError(
+            f"{path} is damaged, or of something else than an atlas (its 'format' is {version!r}, no version "
+            f"number): {_REMEDY}"
+        )
     if version > FORMAT:
         raise StoreError(
             f"{path}: format {version} is newer than {FORMAT}, the newest that this version reads: "

@@ -19,6 +19,7 @@ __all__ = ["explained", "remove", "sweep", "write_bytes", "write_text"]
 _TEMPORARY: Final = (".tmp", ".partial")  # ours, Zarr's
 
 _PERMIT: Final = "give yourself the right to write there (chmod, chown), or choose another folder with --out"
+_MAY_READ: Final = "give yourself the right to read there (chmod, chown)"
 _REMEDIES: Final = {
     errno.ENOSPC: "free some disk space",
     errno.EDQUOT: "free some of your disk quota",
@@ -44,7 +45,8 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "look at the disk")
+        denied = doing == "read" and error.errno in (errno.EACCES, errno.EPERM)
+        remedy = _MAY_READ if denied else _REMEDIES.get(error.errno or 0, "look at the disk")
         raise StoreError(
             f"cannot {doing} {path}: {error.strerror or error}. To go on, {remedy}, and run the same "
             "command again; what was finished is kept"
