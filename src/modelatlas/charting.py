@@ -170,7 +170,10 @@ def opened_probe(probe: str | Path | Probe, *, images: int | None, seed: int, pr
     def show(stage: str, done: int, total: int) -> None:
         progress(Event("probe", detail=stage, done=done, total=total))
 
-    return open_probe(probe, images=images, seed=seed, progress=show)
+    opened = open_probe(probe, images=images, seed=seed, progress=show)
+    if images is not None and len(opened) < images:
+        progress(Event("fewer", done=len(opened), total=images))
+    return opened
 
 
 def as_zoo(zoo: str | Path | Zoo | Sequence[str]) -> Zoo:

@@ -76,6 +76,15 @@ def test_json_is_one_document_and_a_second_call_computes_nothing(
     assert (atlas / "affinity/saliency.csv").read_bytes() == before
 
 
+def test_a_probe_with_fewer_images_than_asked_for_is_told_once(
+    pictures: Path, atlas: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(chart(pictures, atlas, "--images", "100")) == 0
+    assert capfd.readouterr().err.count("6 of the 100 images asked for: the probe has no more to use\n") == 1
+    assert run(chart(pictures, atlas, "--images", "6")) == 0
+    assert "asked for" not in capfd.readouterr().err
+
+
 def test_rank_agrees_with_the_matrix(atlas: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["rank", spec("relu"), "--in", str(atlas), "-k", "2", "--method", "saliency", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)

@@ -87,6 +87,10 @@ class ChartProgress(ProbeProgress):
         match event.kind:
             case "probe":
                 self(event.detail, event.done, event.total)
+            case "fewer":
+                render.note(
+                    f"{event.done} of the {event.total} images asked for: the probe has no more to use"
+                )
             case "planned":
                 self._begin("charting", event.done, event.total)
                 left = event.total - event.done

@@ -7,7 +7,7 @@ from typing import Any, Literal
 __all__ = ["Event", "Kind", "Progress", "silent"]
 
 Kind = Literal[
-    "probe", "planned", "loading", "started", "images", "halved", "finished", "excluded", "comparing"
+    "probe", "fewer", "planned", "loading", "started", "images", "halved", "finished", "excluded", "comparing"
 ]
 
 
@@ -18,7 +18,8 @@ class Event:
     Attributes
     ----------
     kind
-        `probe`: the probe is being opened, `done` of its `total` files, at the stage `detail`. `planned`:
+        `probe`: the probe is being opened, `done` of its `total` files, at the stage `detail`. `fewer`: it
+        has only `done` of the `total` images that were asked for. `planned`:
         once; `done` of `total` maps (images times models) are there already. `loading`, `started`,
         `finished`, `excluded`: of a model. `images`: `done` of its `total` images. `halved`: memory ran
         out, or so it looks; `batch` is smaller now. `comparing`: affinity of method `detail`.
