@@ -79,6 +79,17 @@ def test_a_handwritten_manifest_needs_paths_and_checksums_only(pictures):
     assert probe.name == "pictures"
 
 
+def test_texts_that_would_steer_a_terminal_are_shown_as_escapes(manifest):
+    def change(values):
+        values |= dict.fromkeys(("name", "source", "rule"), "one\x1b[31mred\nline")
+        values["images"][0] |= dict.fromkeys(("id", "licence", "photograph"), "a\rb\u202e")
+
+    probe = open_probe(altered(manifest, change))
+    assert {probe.name, probe.source, probe.rule} == {r"one\x1b[31mred\nline"}
+    first = probe.images[0]
+    assert {first.id, first.licence, first.photograph} == {r"a\rb\u202e"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

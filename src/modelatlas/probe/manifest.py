@@ -47,13 +47,13 @@ def read_manifest(path: Path) -> Probe:
     images = tuple(_image(path, number, entry) for number, entry in enumerate(entries))
     _refuse_twins(path, images)
     return Probe(
-        name=str(values.get("name") or path.parent.resolve().name),
+        name=printable(str(values.get("name") or path.parent.resolve().name)),
         images=images,
         digest="",
         left_out=(),
         root=path.parent,
-        source=str(values.get("source", "")),
-        rule=str(values.get("rule", "as listed")),
+        source=printable(str(values.get("source", ""))),
+        rule=printable(str(values.get("rule", "as listed"))),
         seed=values["seed"] if isinstance(values.get("seed"), int) else 0,
         pool=len(images),
     )
@@ -96,7 +96,9 @@ def _image(manifest: Path, number: int, entry: Any) -> ProbeImage:
     if not _SHA256.fullmatch(entry.get("sha256", "")):
         raise InputError(f"{where}: sha256 is {entry.get('sha256')!r}, not 64 hexadecimal digits")
     known: dict[str, Any] = {"id": str(relative), "bytes": 0, "width": 0, "height": 0} | entry
-    known |= {"id": printable(known["id"]), "path": manifest.parent.joinpath(*relative.parts)}
+    # All texts but the path are shown: none may steer a terminal or break a line.
+    known |= {key: printable(text) for key, text in known.items() if isinstance(text, str)}
+    known |= {"path": manifest.parent.joinpath(*relative.parts)}
     return ProbeImage(**known)
 
 
