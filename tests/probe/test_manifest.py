@@ -117,6 +117,24 @@ def test_malformed_manifests(manifest, change, message):
         open_probe(altered(manifest, change))
 
 
+def test_a_slip_in_the_json_is_named_with_its_place(manifest):
+    manifest.write_text('{"format": "modelatlas-probe",\n "version": 1,\n "images": [,]}')
+    with pytest.raises(InputError, match=r"line 3, column 13: .*mend the manifest, or name the pictures'"):
+        open_probe(manifest)
+
+
+def test_checksums_in_upper_case_and_a_mark_in_front_are_read(manifest):
+    before = open_probe(manifest)
+
+    def upper(values):
+        for image in values["images"]:
+            image["sha256"] = image["sha256"].upper()
+
+    text = altered(manifest, upper).read_text()
+    manifest.write_text(text, encoding="utf-8-sig")
+    assert open_probe(manifest).images == before.images
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", "[" * 100_000], ids=str.__len__)
 def test_other_files_are_no_manifest(tmp_path, text):
     path = tmp_path / "manifest.json"

@@ -61,9 +61,15 @@ def read_manifest(path: Path) -> Probe:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))  # editors may put a mark in front
     except OSError as error:
         raise InputError(f"{path}: the manifest cannot be read ({error.strerror or error})") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(
+            f"{path}: neither a folder of pictures nor a manifest (no JSON: {place}: {error.msg}): mend the "
+            "manifest, or name the pictures' folder"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: neither a folder of pictures nor a manifest (JSON): name the pictures' folder"
@@ -93,12 +99,13 @@ def _image(manifest: Path, number: int, entry: Any) -> ProbeImage:
     relative = PurePosixPath(entry.get("path", ""))
     if not relative.parts or relative.is_absolute() or ".." in relative.parts or "\0" in str(relative):
         raise InputError(f"{where}: path is {entry.get('path')!r}, not a file below the manifest's folder")
-    if not _SHA256.fullmatch(entry.get("sha256", "")):
+    sha256 = entry.get("sha256", "").lower()  # some tools write upper case
+    if not _SHA256.fullmatch(sha256):
         raise InputError(f"{where}: sha256 is {entry.get('sha256')!r}, not 64 hexadecimal digits")
     known: dict[str, Any] = {"id": str(relative), "bytes": 0, "width": 0, "height": 0} | entry
     # All texts but the path are shown: none may steer a terminal or break a line.
     known |= {key: printable(text) for key, text in known.items() if isinstance(text, str)}
-    known |= {"path": manifest.parent.joinpath(*relative.parts)}
+    known |= {"path": manifest.parent.joinpath(*relative.parts), "sha256": sha256}
     return ProbeImage(**known)
 
 
