@@ -1,10 +1,12 @@
 """An estimate says what a run will do, and does not do it."""
 
 import json
+import re
 
 import pytest
 
 from chartable import chart_small, spec, write_pictures
+from modelatlas.cli import progress
 from modelatlas.cli.app import run
 from modelatlas.errors import InputError
 from modelatlas.estimating import estimate
@@ -58,6 +60,19 @@ def test_on_the_command_line(pictures, tmp_path, capsys):
     assert "nothing charted" in capsys.readouterr().err
     assert run(["chart", *words, "--until", "0.1"]) == 2
     assert not out.exists()
+
+
+def test_progress_never_passes_its_total(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    words = [f"{spec('relu')},{spec('gelu')}", "--probe", str(pictures), "--out", str(tmp_path / "atlas")]
+    options = ["--images", "6", "--grid", "8", "--batch", "2", "--estimate", "--trust-code"]
+    assert run(["chart", *words, *options]) == 0
+    err = capsys.readouterr().err
+    told = re.findall(r"(\w+): (\d+) of (\d+) images, .* about (\S+) s left", err)
+    assert {stage for stage, *_ in told} == {"reading", "decoding", "measuring"}
+    assert all(int(done) <= int(total) and int(left) >= 0 for _, done, total, left in told)
+    assert ("measuring", "12", "12", "0") in told  # two models, six images each
+    assert "to chart" not in err
 
 
 def test_wrong_input_is_refused_as_by_chart(pictures, tmp_path):

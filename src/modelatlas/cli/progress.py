@@ -58,13 +58,13 @@ class _Bar:
 
     def _count(self, done: int) -> None:
         """Show that `done` images of the stage are through."""
-        self._done, now = done, time.monotonic()
-        rate = (done - self._at_start) / max(now - self._began, 1e-3)
-        self._bar.update(self._task, completed=done, rate=f"{rate:.1f} images/s")
+        self._done, now = min(done, self._total), time.monotonic()
+        rate = (self._done - self._at_start) / max(now - self._began, 1e-3)
+        self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} images/s")
         if not self._live and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = f", about {(self._total - done) / rate:.0f} s left" if rate else ""
-            render.note(f"{self._stage}: {done} of {self._total} images, {rate:.1f} images/s{left}")
+            left = f", about {(self._total - self._done) / rate:.0f} s left" if rate else ""
+            render.note(f"{self._stage}: {self._done} of {self._total} images, {rate:.1f} images/s{left}")
 
 
 class ProbeProgress(_Bar):
@@ -80,7 +80,7 @@ class ProbeProgress(_Bar):
 class ChartProgress(ProbeProgress):
     """Shows the events of a run: its probe's, then images times models."""
 
-    _of_model = 0  # images done of the model under way
+    _model, _of_model = "", 0  # the model under way, and its images that are done
 
     def show(self, event: "Event") -> None:
         """Show one event."""
@@ -91,6 +91,8 @@ class ChartProgress(ProbeProgress):
                 render.note(
                     f"{event.done} of the {event.total} images asked for: the probe has no more to use"
                 )
+            case "planned" if event.detail:
+                self._begin(event.detail, event.done, event.total)
             case "planned":
                 self._begin("charting", event.done, event.total)
                 left = event.total - event.done
@@ -101,7 +103,9 @@ class ChartProgress(ProbeProgress):
                 self._describe(f"loading {event.model}")
             case "started":
                 self._describe(event.model)
-                self._of_model = event.done
+                if event.model == self._model:  # started again: what was not stored yet is done once more
+                    self._done -= max(self._of_model - event.done, 0)
+                self._model, self._of_model = event.model, event.done
                 text = f"{event.model}: target layer {event.detail}, {event.batch} images a pass"
                 render.note(text, detail=True)
             case "images":

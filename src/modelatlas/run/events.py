@@ -19,10 +19,10 @@ class Event:
     ----------
     kind
         `probe`: the probe is being opened, `done` of its `total` files, at the stage `detail`. `fewer`: it
-        has only `done` of the `total` images that were asked for. `planned`:
-        once; `done` of `total` maps (images times models) are there already. `loading`, `started`,
-        `finished`, `excluded`: of a model. `images`: `done` of its `total` images. `halved`: memory ran
-        out, or so it looks; `batch` is smaller now. `comparing`: affinity of method `detail`.
+        has only `done` of the `total` images that were asked for. `planned`: once; `done` of `total` maps
+        (images times models) are there already; `detail` names the stage where it is not charting. `loading`,
+        `started`, `finished`, `excluded`: of a model. `images`: `done` of its `total` images. `halved`:
+        memory ran out, or so it looks; `batch` is smaller now. `comparing`: affinity of method `detail`.
     model
         Its name; empty where the event is of no model.
     done, total

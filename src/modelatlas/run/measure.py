@@ -86,11 +86,14 @@ def measure_models(
     settings = resolved_settings(settings, existing_document(out))
     checksums = [image.sha256 for image in probe.images]
     found = []
+    plan = []
+    for entry, known in cards.items():
+        whole = ModelTask(entry.name, entry.spec, settings, len(probe), trust_code=trust_code)
+        left = planned(out, whole, checksums).missing
+        plan.append((entry, whole, left, min(left, _few(known, settings))))
+    progress(Event("planned", total=sum(few for *_, few in plan), detail="measuring"))
     with engine(scratch, probe) as workers:
-        for entry, known in cards.items():
-            whole = ModelTask(entry.name, entry.spec, settings, len(probe), trust_code=trust_code)
-            left = planned(out, whole, checksums).missing
-            few = min(left, _few(known, settings))
+        for entry, whole, left, few in plan:
             if not few:
                 found.append(Measured(entry.name, 0))
                 continue
