@@ -232,6 +232,31 @@ def test_names_in_any_script_are_drawn(tmp_path: Path) -> None:
             ElementTree.parse(path)
 
 
+def outlines(text: str, folder: Path) -> set[str]:
+    sheet = Sheet(6, 1)
+    sheet.text(0.2, 0.5, text)
+    _, svg = sheet.save(folder / "text", title="")
+    found = ElementTree.parse(svg).iterfind(".//{*}defs/{*}path")
+    return {path.get("d", "") for path in found}
+
+
+@pytest.mark.parametrize("strange", ["漢字 モデル", "✓ مدل", "\U0010fffd"])
+def test_a_letter_without_a_font_leaves_the_others_theirs(strange: str, tmp_path: Path) -> None:
+    name, stamp = "résumé-net", "(untrained)"
+    plain = outlines(f"{name} {stamp}", tmp_path)
+    assert len(plain) >= len(set(name + stamp))
+    assert plain < outlines(f"{name} {strange} {stamp}", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("text", ["résumé-net 漢字 モデル (untrained)", "naïve ✓ Ж", "漢字"])
+def test_text_width_is_what_is_drawn_in_any_script(text: str) -> None:
+    sheet = Sheet(8, 1)
+    sheet.text(0, 0.5, text, size=9)
+    ((_, box),) = extents(sheet)
+    assert box.width / sheet.figure.dpi == pytest.approx(text_width(text, size=9), rel=0.06, abs=0.03)
+
+
 @given(
     st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), min_size=1, max_size=80),
     st.floats(0.5, 3),

@@ -3,6 +3,7 @@
 Sizes are computed before anything is drawn: `text_width` measures names in the figures' own font, so that a
 page is as large as its names ask for. The font is shipped (assets/fonts), letters become outlines in SVG, and
 neither file carries a date or a random id: the same atlas gives the same bytes and the same look everywhere.
+Letters that it lacks are drawn each by an installed font that has them, or as a box.
 """
 
 import io
@@ -17,7 +18,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontEntry, FontProperties
 from matplotlib.ft2font import FT2Font
 
 from modelatlas.report.groups import GroupStyle
@@ -34,6 +35,8 @@ MOST_DOTS: Final = 40e6
 """Of a PNG; larger sheets are drawn less finely."""
 LEADING: Final = 1.15
 _FONTS: Final = Path(__file__).parent / "assets" / "fonts"
+_MATPLOTLIBS: Final = Path(mpl.get_data_path()) / "fonts" / "ttf"
+_LAST_RESORT: Final = _MATPLOTLIBS / "LastResortHE-Regular.ttf"
 
 
 class Sheet:
@@ -120,7 +123,7 @@ class Sheet:
         buffer = io.BytesIO()
         settings: Any = {"svg.hashsalt": "modelatlas", "svg.fonttype": "path", "svg.image_inline": True}
         with mpl.rc_context(settings), warnings.catch_warnings():
-            # A name may have letters that no installed font draws: a box is what can be shown.
+            # A name may have letters that no installed font draws: a box each is what can be shown.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
             self.figure.savefig(buffer, facecolor="white", **options)
         write_bytes(path, buffer.getvalue())
@@ -129,8 +132,9 @@ class Sheet:
 
 def text_width(text: str, *, size: float, weight: str = "normal", slant: str = "normal") -> float:
     """Width in inches of the longest line of a text: its letters' advances, without kerning."""
-    lines = [(line, Path(str(_font(line, weight, slant, size).get_file()))) for line in _lines(text)]
-    return max(sum(_advance(path, letter) for letter in line) for line, path in lines) * size / 72
+    lines = [(line, _fonts(frozenset(line), weight, slant)) for line in _lines(text)]
+    widths = [sum(_advance(_drawing(letter, paths), letter) for letter in line) for line, paths in lines]
+    return max(widths) * size / 72
 
 
 def _lines(text: str) -> list[str]:
@@ -160,11 +164,51 @@ def _longest_fit(text: str, width: float, **look: Any) -> int:
 
 
 def _font(text: str, weight: str, slant: str, size: float) -> FontProperties:
+    """Shipped font, and behind it what draws the letters that it lacks; Matplotlib chooses for each letter."""
+    own, *others = _fonts(frozenset(text), weight, slant)
+    if not others:
+        return FontProperties(fname=own, size=size)
+    return FontProperties(family=[_family(path) for path in (own, *others)], size=size)
+
+
+@cache
+def _fonts(letters: frozenset[str], weight: str, slant: str) -> tuple[Path, ...]:
+    """Shipped font of a style, then installed ones until all letters are there that any of them has.
+
+    Next is always the font with the most missing letters; Matplotlib's own DejaVu Sans at a tie.
+    """
     style = {"bold": "Bold", "normal": ""}[weight] + {"italic": "Italic", "normal": ""}[slant]
-    path = _FONTS / f"RobotoCondensed-{style or 'Regular'}.ttf"
-    if set(map(ord, text)) <= _letters(path):
-        return FontProperties(fname=path, size=size)
-    return FontProperties(fname=_font_for(frozenset(text)), size=size)
+    chosen = [_FONTS / f"RobotoCondensed-{style or 'Regular'}.ttf"]
+    missing = set(map(ord, letters)) - _letters(chosen[0])
+    while missing:
+        best = max(_installed(), key=lambda path: len(missing & _letters(path)))
+        if not missing & _letters(best):
+            break
+        chosen.append(best)
+        missing -= _letters(best)
+    return tuple(chosen)
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    """Fonts that draw letters: not Matplotlib's font of last resort, which has a box for every one."""
+    own = _MATPLOTLIBS / "DejaVuSans.ttf"
+    known = {Path(entry.fname) for entry in font_manager.fontManager.ttflist}
+    return (own, *sorted(path for path in known - {own} if path.name != _LAST_RESORT.name))
+
+
+@cache
+def _family(path: Path) -> str:
+    """Name for this very file: several fonts stand in a list by family alone, and families have many files."""
+    name = f"modelatlas {path}"
+    font_manager.fontManager.ttflist.append(FontEntry(fname=str(path), name=name))
+    return name
+
+
+def _drawing(letter: str, paths: tuple[Path, ...]) -> Path:
+    """First font that has a letter, else what draws its box: older Matplotlibs take that of the first."""
+    boxes = _LAST_RESORT if _letters(_LAST_RESORT) else paths[0]
+    return next((path for path in paths if ord(letter) in _letters(path)), boxes)
 
 
 @cache
@@ -172,26 +216,12 @@ def _advance(path: Path, letter: str) -> float:
     """Width of a letter in a font of size 1."""
     font = FT2Font(str(path))
     font.set_size(100, 72)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        return float(font.load_char(ord(letter)).linearHoriAdvance) / 65536 / 100
+    return float(font.load_glyph(font.get_char_index(ord(letter))).linearHoriAdvance) / 65536 / 100
 
 
 @cache
 def _letters(path: Path) -> frozenset[int]:
-    return frozenset(FT2Font(str(path)).get_charmap())
-
-
-@cache
-def _font_for(letters: frozenset[str]) -> Path:
-    """Installed font with the most of these letters; Matplotlib's own DejaVu Sans at a tie."""
-    wanted = {ord(letter) for letter in letters}
-    own = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    installed = sorted({Path(entry.fname) for entry in font_manager.fontManager.ttflist})
-    best = own
-    for path in installed:
-        if len(wanted & _letters(best)) == len(wanted):
-            break
-        if len(wanted & _letters(path)) > len(wanted & _letters(best)):
-            best = path
-    return best
+    try:
+        return frozenset(FT2Font(str(path)).get_charmap())
+    except (OSError, RuntimeError):  # uninstalled since Matplotlib listed it, or damaged
+        return frozenset()
