@@ -31,7 +31,10 @@ from modelatlas.store import (
     read_thumbnails,
 )
 
-__all__ = ["Atlas", "ModelRecord", "open_atlas"]
+__all__ = ["UNTRAINED", "Atlas", "ModelRecord", "open_atlas"]
+
+UNTRAINED: Final = " (untrained)"
+"""Mark behind the name of a model with untrained weights, wherever it is shown."""
 
 _FEW: Final = 3
 """Names that a message lists whole, or gives of more."""
@@ -148,6 +151,15 @@ class Atlas:
     def names(self) -> tuple[str, ...]:
         """Names of the charted models: rows and columns of the matrices."""
         return tuple(model.name for model in self.models if model.charted)
+
+    @property
+    def untrained(self) -> frozenset[str]:
+        """Names of the charted models with untrained weights."""
+        return frozenset(model.name for model in self.models if model.charted and not model.trained)
+
+    def label(self, name: str) -> str:
+        """Name of a model as it is shown: with a mark where its weights are untrained."""
+        return name + UNTRAINED if name in self.untrained else name
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:

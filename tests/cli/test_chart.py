@@ -100,6 +100,27 @@ def test_rank_names_the_method_it_takes_by_default(atlas: Path, capfd: pytest.Ca
     assert "gradient-x-input" in capfd.readouterr().out
 
 
+def test_untrained_models_are_marked_in_tables(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, untrained = tmp_path / "atlas", "timm:test_resnet?random=0"
+    assert run(chart(pictures, out, "--method", "saliency", zoo=f"{untrained},{spec('relu')}")) == 0
+    nearest, models = capfd.readouterr().out.split("target layer")
+    assert f"{untrained} (untrained)" in nearest
+    assert f"{untrained} (untrained)" in models
+    assert f"{spec('relu')} (untrained)" not in nearest + models
+    for target, source in ((untrained, spec("relu")), (spec("relu"), untrained)):
+        assert run(["rank", target, "--in", str(out), "--method", "saliency"]) == 0
+        title, rows = capfd.readouterr().out.split("\n", 1)
+        assert [f"{untrained} (untrained)" in part for part in (title, rows)] == [
+            name == untrained for name in (target, source)
+        ]
+        assert run(["rank", target, "--in", str(out), "--method", "saliency", "--json"]) == 0
+        document = json.loads(capfd.readouterr().out)
+        assert document["trained"] == (target != untrained)
+        assert [row["trained"] for row in document["sources"]] == [source != untrained]
+
+
 def test_maps_draws_a_picture_and_report_writes_the_page_again(atlas: Path, tmp_path: Path) -> None:
     out = tmp_path / "maps.png"
     assert run(["maps", str(atlas), "--model", spec("relu"), "--image", "0", "--out", str(out)]) == 0

@@ -8,6 +8,8 @@ import pytest
 
 from modelatlas.atlas import Atlas
 from modelatlas.cli import app as frame
+from modelatlas.evaluation import TransferTable, compare
+from modelatlas.report.comparison_figures import _matrices
 from report.atlases import write_atlas
 
 
@@ -30,13 +32,26 @@ def test_two_atlases(capsys, atlases):
     first, second = atlases
     status, out, err = run(capsys, first.path, second.path, "--json", "--permutations", "99")
     got = json.loads(out)
-    assert (status, err) == (0, "")
+    assert status == 0
     assert (got["models"], got["pairs"], got["method"]) == (10, 45, "gradient-x-input")
     models = list(first.names)
     pairs = [atlas.affinity().loc[models, models].where(~np.eye(10, dtype=bool)).stack() for atlas in atlases]
     assert got["pearson"] == pytest.approx(pairs[0].corr(pairs[1]))
     assert set(got["group_purity"]) == {"first", "second"}
     assert got["only_in"] == {"first": [], "second": list(second.names[10:])}
+
+
+def test_untrained_models_are_told_of_on_either_side(capsys, atlases):
+    first, second = atlases
+    (name,) = first.untrained
+    csv = first.path / "affinity" / "gradient-x-input.csv"
+    line = f"warning: 1 of the compared models has untrained weights ({name})\n"
+    for sides in ((first.path, second.path), (first.path, csv), (csv, first.path)):
+        _, out, err = run(capsys, *sides, "--permutations", "9", "--json", "--quiet")
+        assert err == line
+        assert json.loads(out)["untrained"] == [name]
+    _, out, err = run(capsys, csv, csv, "--permutations", "9", "--json")
+    assert (err, json.loads(out)["untrained"]) == ("", [])
 
 
 def test_an_atlas_and_its_own_csv_are_one(capsys, atlases):
@@ -71,6 +86,13 @@ def test_figures_are_drawn(capsys, atlases, tmp_path):
     assert status == 0
     assert err.count("drawn: ") == 4
     assert (tmp_path / "compare-matrices.png").stat().st_size > 1000
+
+
+def test_untrained_models_are_marked_in_figures(atlases):
+    tables = [TransferTable.from_frame(atlas.affinity(), origin=str(atlas.path)) for atlas in atlases]
+    sheet = _matrices(compare(*tables, permutations=9), ("a", "b"), atlases[0].untrained)
+    marked = {text.get_text() for text in sheet.figure.texts if "(untrained)" in text.get_text()}
+    assert marked == {f"{name} (untrained)" for name in atlases[0].untrained}
 
 
 def test_wrong_use_is_status_2_and_one_line(capsys, atlases, tmp_path):

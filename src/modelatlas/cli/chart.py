@@ -196,20 +196,21 @@ def _document(atlas: "Atlas", out: Path) -> dict[str, Any]:
 
 
 def _show(atlas: "Atlas", out: Path) -> None:
+    from modelatlas.atlas import UNTRAINED
+
     method, pairs = _nearest(atlas)
-    if pairs:
+    if rows := [list(pair.values()) for pair in pairs]:
         render.table(
             ["nearest models", "", "affinity", "95 % low", "high"],
-            [list(pair.values()) for pair in pairs],
+            [[atlas.label(first), atlas.label(second), *ends] for first, second, *ends in rows],
             title=f"By {atlas.basis(method)}, {len(atlas.images())} images",
         )
-    rows = []
+    models = []
     for model in atlas.models:
         state = model.status if model.charted else f"left out: {model.reason}"
-        rows.append(
-            [model.name + ("" if model.trained else " (untrained)"), model.layer, model.seconds, state]
-        )
-    render.table(["model", "target layer", "seconds", ""], rows)
+        name = model.name if model.trained else model.name + UNTRAINED
+        models.append([name, model.layer, model.seconds, state])
+    render.table(["model", "target layer", "seconds", ""], models)
     if "until" in atlas.settings:
         render.note(_where_stopped(atlas.settings["until"]))
     for left in atlas.left_out:

@@ -7,7 +7,7 @@ import typer
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, MethodOption
-from modelatlas.cli.matrices import matrix_of
+from modelatlas.cli.matrices import Matrix, matrix_of
 
 if TYPE_CHECKING:
     from modelatlas.evaluation import Comparison
@@ -41,18 +41,34 @@ def compare(
         permutations=permutations,
         seed=seed,
     )
+    untrained = _untrained(result, ours, theirs)
+    if untrained:
+        render.warning(
+            f"{len(untrained)} of the compared models {'has' if len(untrained) == 1 else 'have'} untrained "
+            f"weights ({', '.join(untrained[:3])}{', ...' if len(untrained) > 3 else ''})"
+        )
     if figures is not None:
         from modelatlas.report.comparison_figures import draw_comparison
 
-        for path in draw_comparison(result, figures, titles=(ours.title, theirs.title)):
+        titles = (ours.title, theirs.title)
+        for path in draw_comparison(result, figures, titles=titles, untrained=untrained):
             render.note(f"drawn: {path}")
     if as_json:
         extra = (
             {} if ours.method is None and theirs.method is None else {"method": ours.method or theirs.method}
         )
-        render.document({**result.document(), **extra})
+        render.document({**result.document(), "untrained": untrained, **extra})
         return
     _print(result, f"{ours.title} and {theirs.title}")
+
+
+def _untrained(result: "Comparison", ours: Matrix, theirs: Matrix) -> list[str]:
+    """Compared models that have untrained weights on either side, by the names of the first."""
+    from modelatlas.evaluation import match_names
+
+    names = match_names(theirs.table.names, ours.table.names, tasks=theirs.tasks)
+    found = {*ours.untrained, *(names.get(name) for name in theirs.untrained)}
+    return [name for name in result.first.models if name in found]
 
 
 def _print(result: "Comparison", title: str) -> None:

@@ -46,7 +46,7 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
         method=chosen,
         tasks={record.name: record.task for record in records if record.task},
         groups={record.name: record.group for record in records if record.group},
-        untrained=tuple(record.name for record in records if not record.trained),
+        untrained=tuple(record.name for record in records if record.name in atlas.untrained),
     )
 
 

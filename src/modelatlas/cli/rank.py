@@ -24,12 +24,20 @@ def rank(
     chosen = method or DEFAULT_METHOD
     opened = open_atlas(atlas)
     ranking = opened.rank(target, method=chosen, top=top)
-    rows = ranking[["source", "affinity", "low", "high"]].to_dict("records")
+    rows = [
+        {"source": row.source, "trained": row.source not in opened.untrained}
+        | {key: getattr(row, key) for key in ("affinity", "low", "high")}
+        for row in ranking.itertuples()
+    ]
     if as_json:
-        render.document({"target": target, "method": chosen, "sources": rows})
+        trained = target not in opened.untrained
+        render.document({"target": target, "trained": trained, "method": chosen, "sources": rows})
         return
     render.table(
         ["", "source", "affinity", "95 % low", "high"],
-        [[place, *row.values()] for place, row in enumerate(rows, start=1)],
-        title=f"Sources for {target} by {opened.basis(chosen)}",
+        [
+            [place, opened.label(row["source"]), row["affinity"], row["low"], row["high"]]
+            for place, row in enumerate(rows, start=1)
+        ],
+        title=f"Sources for {opened.label(target)} by {opened.basis(chosen)}",
     )

@@ -4,11 +4,13 @@ The order is that of the first tree, so that what the second matrix does differe
 Colours cover each matrix's own range off the diagonal: two methods seldom share a scale.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from modelatlas.atlas import UNTRAINED
 from modelatlas.evaluation import Comparison
 from modelatlas.report.colour import Scale, palette
 from modelatlas.report.plot import Panel
@@ -20,13 +22,17 @@ DOT: Final = "#0063a0"
 SMALLEST: Final = 3.0
 
 
-def draw_comparison(comparison: Comparison, folder: Path, *, titles: tuple[str, str]) -> list[Path]:
+def draw_comparison(
+    comparison: Comparison, folder: Path, *, titles: tuple[str, str], untrained: Collection[str] = ()
+) -> list[Path]:
     """Draw `compare-matrices` and `compare-scatter`, each as PNG and SVG.
 
     Parameters
     ----------
     titles
         What the two matrices are called.
+    untrained
+        Models that have untrained weights in either.
 
     Returns
     -------
@@ -36,14 +42,14 @@ def draw_comparison(comparison: Comparison, folder: Path, *, titles: tuple[str, 
     short = tuple(title.rsplit("/", 1)[-1] for title in titles)
     short = short if len(set(short)) == 2 else titles
     return [
-        *_matrices(comparison, short).save(folder / "compare-matrices", title="Two matrices of affinity"),
+        *_matrices(comparison, short, untrained).save(folder / "compare-matrices", title="Two matrices of affinity"),
         *_scatter(comparison, short).save(folder / "compare-scatter", title="Affinity of pairs of models"),
     ]
 
 
-def _matrices(comparison: Comparison, titles: tuple[str, ...]) -> Sheet:
+def _matrices(comparison: Comparison, titles: tuple[str, ...], untrained: Collection[str]) -> Sheet:
     order = [comparison.first.models.index(name) for name in comparison.first_tree.order]
-    names = comparison.first_tree.order
+    names = [name + UNTRAINED if name in untrained else name for name in comparison.first_tree.order]
     cell = min(0.24, 9.0 / len(names))
     size = min(9.0, cell * 72 * 0.72)
     shown_names = names if size >= SMALLEST else ()  # beyond some 150 models names cannot be read

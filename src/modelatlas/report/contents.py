@@ -12,14 +12,13 @@ import pandas as pd
 from jaxtyping import Float64
 
 from modelatlas._types import DEFAULT_METHOD, SIGNED
-from modelatlas.atlas import Atlas
+from modelatlas.atlas import UNTRAINED, Atlas
 from modelatlas.report.colour import Scale
 from modelatlas.report.groups import NO_GROUP, GroupStyle, group_styles
 from modelatlas.space import Tree
 
 __all__ = ["Labels", "Matrix", "labels", "matrix", "method_title", "model_order", "subject"]
 
-UNTRAINED: Final = " (untrained)"
 _TITLES: Final = {
     "saliency": "saliency",
     "gradient-x-input": "gradient × input",
@@ -89,7 +88,7 @@ def labels(atlas: Atlas) -> Labels:
     groups = group_styles(model.group for model in charted)
     return Labels(
         style={model.name: groups.get(model.group or "", NO_GROUP) for model in charted},
-        untrained=frozenset(model.name for model in charted if not model.trained),
+        untrained=atlas.untrained,
         groups=groups,
     )
 
