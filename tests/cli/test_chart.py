@@ -95,6 +95,20 @@ def test_rank_agrees_with_the_matrix(atlas: Path, capfd: pytest.CaptureFixture[s
         assert row["low"] <= row["affinity"] <= row["high"]
 
 
+def test_rank_says_that_a_model_is_alone(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "atlas"
+    assert run([*chart(pictures, out, zoo=spec("relu")), "--quiet"]) == 0
+    capfd.readouterr()
+    assert run(["rank", spec("relu"), "--in", str(out)]) == 0
+    streams = capfd.readouterr()
+    assert (streams.out, streams.err.count("\n")) == ("", 1)
+    assert "there is no other model" in streams.err
+    assert run(["rank", spec("relu"), "--in", str(out), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["sources"] == []
+
+
 def test_rank_names_the_method_it_takes_by_default(atlas: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["rank", spec("relu"), "--in", str(atlas)]) == 0
     assert "gradient-x-input" in capfd.readouterr().out

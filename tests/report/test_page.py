@@ -300,6 +300,7 @@ def test_few_models(tmp_path: Path, count: int) -> None:
     assert f"{count} model" in text
     assert ("Newick" in text) == (count > 1)
     assert ("nothing to compare" in text) == (count == 1)
+    assert ("in the order of the tree" in text) == (count > 1)
 
 
 def test_command_repeats_the_run(seven: Atlas) -> None:

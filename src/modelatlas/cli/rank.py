@@ -33,6 +33,9 @@ def rank(
         trained = target not in opened.untrained
         render.document({"target": target, "trained": trained, "method": chosen, "sources": rows})
         return
+    if not rows:
+        render.note(f"there is no other model in {atlas} to rank as a source for {opened.label(target)}")
+        return
     render.table(
         ["", "source", "affinity", "95 % low", "high"],
         [

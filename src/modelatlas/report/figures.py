@@ -43,7 +43,8 @@ def draw_figures(atlas: Atlas, out: Path) -> list[Path]:
     written: list[Path] = []
     for method in atlas.methods:
         found, title = matrix(atlas, method), method_title(method)
-        sheet = draw_matrix(found, known, subtitle=f"{what}; rows and columns in the order of the tree")
+        order = "; rows and columns in the order of the tree" if found.tree is not None else ""
+        sheet = draw_matrix(found, known, subtitle=what + order)
         written += sheet.save(folder / f"affinity-{method}", title=f"Affinity by {title}")
         if found.tree is not None:
             sheet = draw_tree(found, found.tree, known, subtitle=what)
