@@ -13,6 +13,7 @@ from modelatlas._types import METHODS
 from modelatlas.atlas import Atlas, open_atlas
 from modelatlas.errors import InputError, StoreError
 from oracles.space import affinity as literal_affinity
+from report.atlases import write_atlas
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,18 @@ def test_affinity_is_symmetric_with_a_unit_diagonal_and_within_its_interval(atla
     assert list(long.columns) == ["source", "target", "affinity", "low", "high"]
     assert ((long.low <= long.affinity) & (long.affinity <= long.high)).all()
     assert all(row.affinity == values.loc[row.source, row.target] for row in long.itertuples())
+
+
+@pytest.mark.parametrize(
+    ("methods", "default"),
+    [
+        (("saliency",), "saliency"),
+        (("saliency", "gradient-x-input"), "gradient-x-input"),
+        (("saliency", "epsilon-lrp"), "gradient-x-input"),  # which it lacks: one must be named
+    ],
+)
+def test_the_only_method_is_the_default(tmp_path, methods, default):
+    assert write_atlas(tmp_path, 2, methods=methods).default_method == default
 
 
 def test_what_a_table_is_given_to_does_not_change_it(atlas):

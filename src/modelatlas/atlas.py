@@ -127,6 +127,11 @@ class Atlas:
         return tuple(self.document["settings"]["methods"])
 
     @property
+    def default_method(self) -> str:
+        """Method that a command takes where none is given: gradient-x-input, or the only one there is."""
+        return self.methods[0] if len(self.methods) == 1 else DEFAULT_METHOD
+
+    @property
     def similarity(self) -> str:
         """Of two maps: `cosine`, as all atlases were compared before there was a choice, or `correlation`."""
         return str(self.document["settings"].get("similarity", "cosine"))

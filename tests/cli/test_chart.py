@@ -17,6 +17,7 @@ from chartable import spec, write_pictures
 from modelatlas.atlas import open_atlas
 from modelatlas.cli.app import run
 from modelatlas.report.page import repeat_command
+from report.atlases import write_atlas
 
 ZOO = f"{spec('relu')},{spec('gelu')},{spec('silu')}"
 
@@ -133,6 +134,17 @@ def test_untrained_models_are_marked_in_tables(
         document = json.loads(capfd.readouterr().out)
         assert document["trained"] == (target != untrained)
         assert [row["trained"] for row in document["sources"]] == [source != untrained]
+
+
+def test_rank_takes_the_only_method_and_names_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    atlas = write_atlas(tmp_path / "one", 3, methods=("epsilon-lrp",))
+    assert run(["rank", atlas.names[0], "--in", str(atlas.path)]) == 0
+    assert "by epsilon-lrp" in capfd.readouterr().out
+    assert run(["rank", atlas.names[0], "--in", str(atlas.path), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["method"] == "epsilon-lrp"
+    two = write_atlas(tmp_path / "two", 3, methods=("epsilon-lrp", "saliency"))
+    assert run(["rank", two.names[0], "--in", str(two.path)]) == 2
+    assert "no method 'gradient-x-input'; it has" in capfd.readouterr().err
 
 
 def test_maps_draws_a_picture_and_report_writes_the_page_again(atlas: Path, tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def test_the_table_names_both_and_the_method(capsys, atlases):
     assert "only in the second: " in err
 
 
+def test_the_only_method_is_taken_and_two_are_refused(capsys, atlases, tmp_path):
+    single = write_atlas(tmp_path / "single", 4, methods=("saliency",))
+    status, out, _ = run(capsys, single.path, single.path, "--permutations", "9")
+    assert status == 0
+    assert "single (saliency)" in out
+    status, out, err = run(capsys, atlases[0].path, single.path)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "(gradient-x-input) and" in err
+    assert "(saliency): two methods; name one that both have with --method" in err
+    assert run(capsys, atlases[0].path, single.path, "-m", "saliency", "--permutations", "9")[0] == 0
+
+
 def test_figures_are_drawn(capsys, atlases, tmp_path):
     first, second = atlases
     status, _, err = run(capsys, first.path, second.path, "--permutations", "9", "--figures", tmp_path)

@@ -19,7 +19,10 @@ InAtlas = Annotated[str, typer.Option("--in", metavar="DIR", help="Folder of an 
 MethodOption = Annotated[
     str | None,
     typer.Option(
-        "--method", "-m", help="Attribution method [default: gradient-x-input].", show_default=False
+        "--method",
+        "-m",
+        help="Attribution method [default: gradient-x-input, or the only one].",
+        show_default=False,
     ),
 ]
 

@@ -7,7 +7,7 @@ import typer
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, MethodOption
-from modelatlas.cli.matrices import Matrix, matrix_of
+from modelatlas.cli.matrices import Matrix, check_methods, matrix_of
 
 if TYPE_CHECKING:
     from modelatlas.evaluation import Comparison
@@ -32,6 +32,7 @@ def compare(
     from modelatlas import evaluation
 
     ours, theirs = (matrix_of(path, method=method) for path in (first, second))
+    check_methods(ours, theirs)
     result = evaluation.compare(
         ours.table,
         theirs.table,

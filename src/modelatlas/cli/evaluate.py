@@ -9,7 +9,7 @@ import typer
 
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, MethodOption
-from modelatlas.cli.matrices import Matrix, matrix_of, read_table
+from modelatlas.cli.matrices import Matrix, check_methods, matrix_of, read_table
 from modelatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def evaluate(
         else read_table(str(reference), training_set=training_set, expected=_REFERENCE)
     )
     other = None if against is None else matrix_of(against, method=method)
+    if other is not None:
+        check_methods(ours, other)
     left_out = _left_out(exclude or (), {*ours.table.names, *measured.names})
     result = evaluation.evaluate(
         ours.table.without(left_out),

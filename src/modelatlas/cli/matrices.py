@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from modelatlas._types import DEFAULT_METHOD
 from modelatlas.errors import InputError
 
 if TYPE_CHECKING:
     from modelatlas.evaluation import TransferTable
 
-__all__ = ["Matrix", "matrix_of", "read_table"]
+__all__ = ["Matrix", "check_methods", "matrix_of", "read_table"]
 
 SHIPPED: Final = {"taskonomy": "16k", "mini": "all"}
 """References by name, and which of their sets is meant where none is named."""
@@ -37,7 +36,8 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
     from modelatlas.atlas import open_atlas
     from modelatlas.evaluation import TransferTable
 
-    atlas, chosen = open_atlas(text), method or DEFAULT_METHOD
+    atlas = open_atlas(text)
+    chosen = method or atlas.default_method
     title = f"{text} ({atlas.basis(chosen)})"
     records = [record for record in atlas.models if record.charted]
     return Matrix(
@@ -48,6 +48,20 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
         groups={record.name: record.group for record in records if record.group},
         untrained=tuple(record.name for record in records if record.name in atlas.untrained),
     )
+
+
+def check_methods(first: Matrix, second: Matrix) -> None:
+    """Refuse two methods that nobody chose: one atlas has the default, the other only another.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    if first.method and second.method and first.method != second.method:
+        raise InputError(
+            f"{first.title} and {second.title}: two methods; name one that both have with --method"
+        )
 
 
 def read_table(text: str, *, training_set: str | None = None, expected: str) -> "TransferTable":

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from modelatlas._types import DEFAULT_METHOD
 from modelatlas.cli import render
 from modelatlas.cli.command import AsJson, InAtlas, MethodOption
 
@@ -21,8 +20,8 @@ def rank(
     """Rank source models for a target, by falling affinity, with 95 % confidence intervals."""
     from modelatlas.atlas import open_atlas
 
-    chosen = method or DEFAULT_METHOD
     opened = open_atlas(atlas)
+    chosen = method or opened.default_method
     ranking = opened.rank(target, method=chosen, top=top)
     rows = [
         {"source": row.source, "trained": row.source not in opened.untrained}
