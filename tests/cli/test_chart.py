@@ -247,7 +247,13 @@ def test_another_similarity_is_told_wherever_affinities_are(
     assert run(["rank", spec("relu"), "--in", str(out)]) == 0
     assert f"Sources for {spec('relu')} by gradient-x-input, correlation" in capfd.readouterr().out
     assert run(["compare", str(atlas), str(out), "--method", "saliency"]) == 0
-    assert "(saliency, correlation)" in capfd.readouterr().out
+    streams = capfd.readouterr()
+    assert "(saliency, correlation)" in streams.out
+    line = "the first compares maps by cosine, the second by correlation: affinities differ for that alone; "
+    assert streams.err.startswith(line)
+    assert streams.err.count("\n") == 1
+    assert run(["compare", str(out), str(out), "--method", "saliency"]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_table_that_was_cut_off_is_named_and_made_anew_once_it_is_removed(

@@ -42,6 +42,11 @@ def compare(
         permutations=permutations,
         seed=seed,
     )
+    if ours.similarity and theirs.similarity and ours.similarity != theirs.similarity:
+        render.note(
+            f"the first compares maps by {ours.similarity}, the second by {theirs.similarity}: affinities "
+            "differ for that alone; chart one of them again with the other's --similarity"
+        )
     untrained = _untrained(result, ours, theirs)
     if untrained:
         render.warning(

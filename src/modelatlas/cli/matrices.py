@@ -23,6 +23,7 @@ class Matrix:
     table: "TransferTable"
     title: str
     method: str | None = None
+    similarity: str | None = None
     tasks: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ def matrix_of(text: str, *, method: str | None) -> Matrix:
         TransferTable.from_frame(atlas.affinity(chosen), origin=title),
         title,
         method=chosen,
+        similarity=atlas.similarity,
         tasks={record.name: record.task for record in records if record.task},
         groups={record.name: record.group for record in records if record.group},
         untrained=tuple(record.name for record in records if record.name in atlas.untrained),
