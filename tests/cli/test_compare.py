@@ -30,7 +30,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
 
 def test_two_atlases(capsys, atlases):
     first, second = atlases
-    status, out, err = run(capsys, first.path, second.path, "--json", "--permutations", "99")
+    status, out, _ = run(capsys, first.path, second.path, "--json", "--permutations", "99")
     got = json.loads(out)
     assert status == 0
     assert (got["models"], got["pairs"], got["method"]) == (10, 45, "gradient-x-input")

@@ -69,7 +69,7 @@ def compare(
 
 
 def _untrained(result: "Comparison", ours: Matrix, theirs: Matrix) -> list[str]:
-    """Compared models that have untrained weights on either side, by the names of the first."""
+    """Find the compared models that have untrained weights on either side, by the names of the first."""
     from modelatlas.evaluation import match_names
 
     names = match_names(theirs.table.names, ours.table.names, tasks=theirs.tasks)

@@ -42,7 +42,9 @@ def draw_comparison(
     short = tuple(title.rsplit("/", 1)[-1] for title in titles)
     short = short if len(set(short)) == 2 else titles
     return [
-        *_matrices(comparison, short, untrained).save(folder / "compare-matrices", title="Two matrices of affinity"),
+        *_matrices(comparison, short, untrained).save(
+            folder / "compare-matrices", title="Two matrices of affinity"
+        ),
         *_scatter(comparison, short).save(folder / "compare-scatter", title="Affinity of pairs of models"),
     ]
 

@@ -164,7 +164,7 @@ def _longest_fit(text: str, width: float, **look: Any) -> int:
 
 
 def _font(text: str, weight: str, slant: str, size: float) -> FontProperties:
-    """Shipped font, and behind it what draws the letters that it lacks; Matplotlib chooses for each letter."""
+    """Shipped font, behind it what draws the letters that it lacks; Matplotlib chooses for each letter."""
     own, *others = _fonts(frozenset(text), weight, slant)
     if not others:
         return FontProperties(fname=own, size=size)
@@ -199,7 +199,7 @@ def _installed() -> tuple[Path, ...]:
 
 @cache
 def _family(path: Path) -> str:
-    """Name for this very file: several fonts stand in a list by family alone, and families have many files."""
+    """Name for this very file: a list of fonts names families, and a family may have many files."""
     name = f"modelatlas {path}"
     font_manager.fontManager.ttflist.append(FontEntry(fname=str(path), name=name))
     return name
