@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -230,6 +231,17 @@ def test_code_runs_only_when_trusted(
     assert run(words) == 2
     assert "--trust-code" in capfd.readouterr().err
     assert not (tmp_path / "atlas").exists()
+
+
+def test_the_command_in_the_report_repeats_the_run(
+    pictures: Path, atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its specs are code of the user's, so it trusts them; the probe's folder lies where it is typed."""
+    command = repeat_command(open_atlas(atlas))
+    assert command in (atlas / "report.html").read_text()
+    monkeypatch.chdir(shutil.copytree(pictures, tmp_path / pictures.name).parent)
+    assert run([*shlex.split(command)[1:], "--quiet"]) == 0
+    assert (Path("atlas") / "affinity/saliency.csv").is_file()
 
 
 def test_another_similarity_is_told_wherever_affinities_are(

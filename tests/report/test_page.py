@@ -311,6 +311,12 @@ def test_command_repeats_the_run(seven: Atlas) -> None:
     assert [words[i + 1] for i, word in enumerate(words) if word == "--method"] == list(seven.methods)
 
 
+def test_command_trusts_code_only_where_there_is_some(seven: Atlas, tmp_path: Path) -> None:
+    assert "--trust-code" not in repeat_command(seven)
+    own = write_atlas(tmp_path, 2, names=("package:hed", "python:nets:make"), methods=("saliency",))
+    assert repeat_command(own).endswith(" --trust-code")
+
+
 def test_a_folder_that_cannot_be_written_is_named(seven: Atlas, tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(StoreError, match=r"report\.html"):

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from modelatlas._types import DEFAULT_METHOD
-from modelatlas.atlas import Atlas
+from modelatlas.atlas import Atlas, ModelRecord
 from modelatlas.report.colour import Palette, hex_colour, palette
 from modelatlas.report.contents import Labels, Matrix, labels, matrix, model_order, subject
 from modelatlas.report.examples import telling_examples
@@ -117,7 +117,14 @@ def repeat_command(atlas: Atlas) -> str:
     for method in atlas.methods:
         words += ["--method", method]
     words += ["--out", atlas.path.name or "atlas"]
+    if any(_runs_code(model) for model in atlas.models):
+        words.append("--trust-code")
     return " ".join(shlex.quote(word) for word in words)
+
+
+def _runs_code(model: ModelRecord) -> bool:
+    """Whether a model is the user's own code; atlases of older versions say so by the spec alone."""
+    return bool((model.details or {}).get("runs_code", model.spec.startswith("python:")))
 
 
 def _group_class(known: Labels) -> dict[str, str]:

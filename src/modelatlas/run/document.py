@@ -9,7 +9,7 @@ from modelatlas.probe import Probe
 from modelatlas.run.results import BOOTSTRAP
 from modelatlas.run.settings import Settings
 from modelatlas.run.task import ModelTask
-from modelatlas.zoo import ModelCard, ZooEntry
+from modelatlas.zoo import ModelCard, ZooEntry, source_for
 
 __all__ = ["atlas_document", "charted_model", "excluded_model", "software"]
 
@@ -106,6 +106,7 @@ def excluded_model(entry: ZooEntry, known: ModelCard, reason: str) -> dict[str, 
 def _model(entry: ZooEntry, known: ModelCard) -> dict[str, Any]:
     return {
         "spec": entry.spec.text,
+        "runs_code": source_for(entry.spec).runs_user_code,
         "task": entry.tags.get("task", known.task),
         "group": entry.tags.get("group", known.group),
         "tags": {key: value for key, value in entry.tags.items() if key not in ("task", "group")},
