@@ -58,6 +58,11 @@ def test_on_the_command_line(pictures, tmp_path, capsys):
     assert document["seconds"] > 0
     assert run(["chart", *words]) == 0
     assert "nothing charted" in capsys.readouterr().err
+    talking = [spec("talking"), *words[1:], "--json"]
+    assert run(["chart", *talking]) == 0
+    out_of_it, aside = capsys.readouterr()
+    assert json.loads(out_of_it)["models"][0]["reason"] is None
+    assert "made" in aside.split()
     assert run(["chart", *words, "--until", "0.1"]) == 2
     assert not out.exists()
 

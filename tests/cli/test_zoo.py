@@ -182,6 +182,52 @@ def test_convert_works_for_any_source(capsys, tmp_path):
     assert json.loads(out.with_suffix(".json").read_text())["trained"] is False
 
 
+CHATTY = """
+import sys
+
+from torch import nn
+
+print("HELLO at import")
+
+
+class Net(nn.Sequential):
+    def forward(self, images):
+        print("HELLO when it runs")
+        return super().forward(images)
+
+
+def prints():
+    print("HELLO when it is made")
+    return Net(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+"""
+
+
+@pytest.fixture
+def chatty(tmp_path, monkeypatch):
+    """A factory of the user's own, in the current folder, that prints all the time."""
+    import sys
+
+    (tmp_path / "chatty_nets.py").write_text(CHATTY)
+    monkeypatch.chdir(tmp_path)
+    yield "python:chatty_nets:prints"
+    sys.modules.pop("chatty_nets", None)
+
+
+@pytest.mark.parametrize("what", ["show", "layers", "verify"])
+def test_what_users_code_prints_is_not_among_the_json(capsys, chatty, what):
+    assert run(["zoo", what, chatty, "--trust-code", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)
+    for when in ("at import", "when it is made", "when it runs"):
+        assert f"HELLO {when}" in err
+
+
+def test_convert_prints_its_two_files_alone(capsys, chatty, tmp_path):
+    out = tmp_path / "made.safetensors"
+    assert run(["zoo", "convert", chatty, "--trust-code", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == [str(out), str(out.with_suffix(".json"))]
+
+
 def test_fetching_many_goes_on_after_one_that_fails(capsys, small_checkpoint, monkeypatch):
     there, gone = "slim:mobilenet_v1_025_128", "slim:mobilenet_v1_050_160"
     assert run(["zoo", "fetch", there, "--from", str(small_checkpoint)]) == 0

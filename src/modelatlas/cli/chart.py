@@ -132,7 +132,7 @@ def _estimate(
     from modelatlas.charting import as_settings
     from modelatlas.estimating import estimate
 
-    with ChartProgress() as progress:
+    with render.models_aside(), ChartProgress() as progress:  # the models run in this very process
         found = estimate(zoo, probe, out, as_settings(**fixed), **words, progress=progress.show)
     if as_json:
         render.document(found.as_dict())

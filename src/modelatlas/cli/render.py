@@ -2,14 +2,26 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["cell", "console", "document", "error", "is_quiet", "note", "set_level", "table", "warning"]
+__all__ = [
+    "cell",
+    "console",
+    "document",
+    "error",
+    "is_quiet",
+    "models_aside",
+    "note",
+    "set_level",
+    "table",
+    "warning",
+]
 
 _level = {"quiet": False, "verbose": False}
 
@@ -32,6 +44,13 @@ def console(*, stderr: bool = False) -> Console:
 def document(value: Any) -> None:
     """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def models_aside() -> Iterator[None]:
+    """Send to stderr what models print while they are built or run: stdout is for results."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def note(text: str, *, detail: bool = False) -> None:

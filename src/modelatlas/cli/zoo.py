@@ -50,7 +50,8 @@ def show(spec: _Spec, as_json: AsJson = False, trust_code: TrustCode = False) ->
     from modelatlas.zoo import find_model
 
     entry = find_model(spec)
-    card = _complete(entry.spec, trust_code=trust_code) | {"name": entry.name} | entry.tags
+    with render.models_aside():
+        card = _complete(entry.spec, trust_code=trust_code) | {"name": entry.name} | entry.tags
     if as_json:
         render.document(card)
         return
@@ -64,9 +65,10 @@ def layers(spec: _Spec, as_json: AsJson = False, trust_code: TrustCode = False) 
     from modelatlas.zoo import architecture, find_model
 
     entry = find_model(spec)
-    card, module = architecture(entry.spec, trust_code=trust_code)
-    found = candidate_layers(module, _sample(card.input))
-    default = card.layer if card.layer is not None else _chosen(module, card.input).name
+    with render.models_aside():
+        card, module = architecture(entry.spec, trust_code=trust_code)
+        found = candidate_layers(module, _sample(card.input))
+        default = card.layer if card.layer is not None else _chosen(module, card.input).name
     rows = [
         {
             "layer": info.name,

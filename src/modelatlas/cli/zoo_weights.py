@@ -76,7 +76,8 @@ def convert(
     from modelatlas.zoo import convert as convert_weights
     from modelatlas.zoo import find_model
 
-    done = convert_weights(find_model(spec).spec, out, file=file, trust_code=trust_code)
+    with render.models_aside():
+        done = convert_weights(find_model(spec).spec, out, file=file, trust_code=trust_code)
     if done.unused:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(done.unused.items()))
         render.note(f"not used: {told}")
@@ -90,7 +91,8 @@ def verify(zoo: _Models, as_json: AsJson = False, trust_code: TrustCode = False)
 
     rows = []
     for entry in _entries(zoo):
-        found = verify_weights(entry.spec, trust_code=trust_code)
+        with render.models_aside():
+            found = verify_weights(entry.spec, trust_code=trust_code)
         rows.append(
             {"name": entry.name, "problems": list(found.problems), "weights_digest": found.weights_digest}
         )
