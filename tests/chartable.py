@@ -97,6 +97,9 @@ def talking() -> Any:
     return relu()
 
 
+def exiting() -> Any:
+    return odd(before=lambda x: sys.exit("enough"))
+
 
 def leaving() -> Any:
     print("last words")

@@ -4,9 +4,10 @@ All derive from `ModelAtlasError` and keep their parts as attributes. `exit_stat
 ends with: 2 where the input was wrong and nothing was run or written, 1 where something failed on the way.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 __all__ = [
     "AttributionError",
@@ -22,7 +23,23 @@ __all__ = [
     "ModelError",
     "ProbeError",
     "StoreError",
+    "in_words",
+    "one_line",
 ]
+
+_MOST: Final = 500
+_TERMINAL_CODES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def one_line(text: str) -> str:
+    """Text of others for tables and documents: on one line, without terminal codes, not too long."""
+    return " ".join(_TERMINAL_CODES.sub("", text).split())[:_MOST]
+
+
+def in_words(error: BaseException) -> str:
+    """Kind and text of an error that is not ours, on one line."""
+    text = one_line(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class ModelAtlasError(Exception):

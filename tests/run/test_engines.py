@@ -76,6 +76,13 @@ def test_models_that_take_their_process_down_are_left_out_and_the_rest_goes_on(t
     assert {model.name: model.batch for model in open_atlas(tmp_path / "a").models}[spec("killed")] == 4
 
 
+@pytest.mark.parametrize("engine", [ApartEngine, HereEngine])
+def test_a_model_that_exits_is_left_out_and_its_process_goes_on(tmp_path, pictures, engine):
+    result = chart_small(tmp_path / "a", pictures, "exiting", "relu", images=2, engine=engine)
+    assert result.charted == (spec("relu"),)
+    assert result.excluded == {spec("exiting"): "SystemExit: enough"}
+
+
 def test_a_model_that_hangs_is_left_out_and_the_rest_goes_on(tmp_path, pictures):
     events, options = [], {"engine": ApartEngine, "batch": 8, "patience": 6.0}
     result = chart_small(tmp_path / "a", pictures, "relu", "hanging", "silu", events=events, **options)

@@ -7,7 +7,7 @@ from torch import nn
 from modelatlas.errors import InputError, ModelError
 from modelatlas.zoo import Preprocess, architecture, card, fetch_weights, load
 
-NETS = """
+NETS = r"""
 import torch
 from torch import nn
 from modelatlas.zoo import Preprocess
@@ -26,6 +26,24 @@ def text():
 
 def crash():
     raise RuntimeError("out of luck")
+
+def leave():
+    import sys
+
+    sys.exit(3)
+
+def parse():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.parse_args(["--epochs", "3"])
+
+def interrupt():
+    raise KeyboardInterrupt
+
+def wordy():
+    raise RuntimeError("\x1b[1mout of luck\x1b[0m:\n\ttry again\n\n")
 
 def nan():
     net = small()
@@ -88,6 +106,9 @@ def test_the_search_path_is_left_as_it_was(nets):
     [
         ("text", ModelError, r"text\(\) returned str; it must return a torch\.nn\.Module"),
         ("crash", ModelError, "cannot be built: RuntimeError: out of luck"),
+        ("leave", ModelError, "cannot be built: SystemExit: 3$"),
+        ("parse", ModelError, "cannot be built: SystemExit: 2$"),
+        ("wordy", ModelError, "cannot be built: RuntimeError: out of luck: try again$"),
         ("nan", ModelError, "weights contain NaN or infinity in '0.bias'"),
         ("absent", InputError, "my_nets has no callable 'absent'"),
         ("number", InputError, "my_nets has no callable 'number'"),
@@ -99,6 +120,17 @@ def test_what_goes_wrong_is_named(nets, factory, error, message):
     with pytest.raises(error, match=message) as caught:
         load(f"{nets}:{factory}", trust_code=True)
     assert f"{nets}:{factory}" in str(caught.value)
+
+
+def test_a_script_that_leaves_when_it_is_imported_ends_nothing_else(nets, tmp_path):
+    (tmp_path / "my_nets.py").write_text("import sys\nsys.exit('usage: train.py DATA')")
+    with pytest.raises(ModelError, match=r"cannot be built: SystemExit: usage: train\.py DATA"):
+        load(f"{nets}:small", trust_code=True)
+
+
+def test_ctrl_c_is_nobodys_failure(nets):
+    with pytest.raises(KeyboardInterrupt):
+        load(f"{nets}:interrupt", trust_code=True)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,16 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from modelatlas.attribution import Folding, attribute, map_vectors, target_layer
-from modelatlas.errors import ConflictError, LockedError, ModelAtlasError, ModelError, ProbeError, StoreError
+from modelatlas.errors import (
+    ConflictError,
+    LockedError,
+    ModelAtlasError,
+    ModelError,
+    ProbeError,
+    StoreError,
+    in_words,
+    one_line,
+)
 from modelatlas.probe import Probe
 from modelatlas.run.arithmetic import choose_device, seeded
 from modelatlas.run.memory import automatic_batch, is_out_of_memory
@@ -37,12 +46,8 @@ def blamed_on(model: str) -> Iterator[None]:
     except (*FATAL, ModelError):
         raise
     except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())[:500].removeprefix(f"{model}: ")
-        named = (
-            text
-            if isinstance(error, ModelAtlasError)
-            else f"{type(error).__name__}: {text}".removesuffix(": ")
-        )
+        ours = isinstance(error, ModelAtlasError)
+        named = one_line(str(error)).removeprefix(f"{model}: ") if ours else in_words(error)
         if is_out_of_memory(error):
             named = f"out of memory, also with the smallest batch ({named})"
         raise ModelError(model, named) from error

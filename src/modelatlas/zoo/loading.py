@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from modelatlas.errors import InputError, ModelAtlasError, ModelError
+from modelatlas.errors import InputError, ModelAtlasError, ModelError, in_words
 from modelatlas.fetch import Progress
 from modelatlas.zoo.card import ModelCard, WeightFile
 from modelatlas.zoo.input_options import INPUT_OPTIONS, with_input_options
@@ -174,9 +174,9 @@ def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: boo
             module = source.build(spec, pretrained=pretrained)
     except ModelAtlasError:
         raise
-    except Exception as error:
-        # whatever a library or the user's factory raises; the run goes on without this model
-        raise ModelError(spec.text, f"cannot be built: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        # whatever a library or the user's factory raises, a script's sys.exit() too; the run goes on without
+        raise ModelError(spec.text, f"cannot be built: {in_words(error)}") from error
     if not isinstance(module, nn.Module):
         raise ModelError(spec.text, f"its source made a {type(module).__name__}, not a torch.nn.Module")
     return module.eval()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelatlas.errors import ModelAtlasError
+from modelatlas.errors import ModelAtlasError, in_words
 from modelatlas.zoo.loading import LoadedModel, card, load
 from modelatlas.zoo.spec import ModelSpec
 
@@ -47,8 +47,8 @@ def verify(spec: ModelSpec | str, *, trust_code: bool = False) -> Verification:
         shape = _layer_shape(loaded)
     except ModelAtlasError as error:
         return Verification(parsed.text, (str(error),), None)
-    except Exception as error:  # whatever the network raises when it runs
-        return Verification(parsed.text, (f"it does not run: {type(error).__name__}: {error}",), None)
+    except (Exception, SystemExit) as error:  # whatever the network raises when it runs
+        return Verification(parsed.text, (f"it does not run: {in_words(error)}",), None)
     problems = []
     if stated.parameters is not None and stated.parameters != loaded.card.parameters:
         problems.append(f"it has {loaded.card.parameters:,} parameters, its card says {stated.parameters:,}")
