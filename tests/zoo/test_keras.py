@@ -293,7 +293,7 @@ def test_damaged_files_are_named(tmp_path, name):
         load(f"{MOBILENET}&weights={tmp_path / name}")
     with pytest.raises(ModelError, match="keras cannot load"):
         load(f"keras:{tmp_path / name}")
-    with pytest.raises(ModelError, match="there is no weights file"):
+    with pytest.raises(InputError, match="there is no weights file"):
         load(f"{MOBILENET}&weights={tmp_path / ('no' + name)}")
 
 

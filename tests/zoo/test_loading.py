@@ -172,6 +172,14 @@ def test_an_own_checkpoint_replaces_the_weights(nets, tmp_path):
     )
 
 
+def test_an_own_checkpoint_must_be_there_before_anything_runs(nets, tmp_path):
+    (tmp_path / "my_nets.py").write_text("raise SystemExit('it ran')")
+    for ask in (card, architecture, load):
+        options = {} if ask is card else {"trust_code": True}
+        with pytest.raises(InputError, match=r"there is no weights file nope\.pt; check weights="):
+            ask(f"{nets}:small?weights=nope.pt", **options)
+
+
 def test_an_unknown_source_or_key_is_named(nets):
     with pytest.raises(InputError, match=r"unknown source 'tim'; known are .*timm"):
         card("tim:resnet18")

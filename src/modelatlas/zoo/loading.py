@@ -55,7 +55,7 @@ def card(spec: ModelSpec | str) -> ModelCard:
     Raises
     ------
     InputError
-        A malformed spec, an unknown source, name or key.
+        A malformed spec, an unknown source, name or key; an own checkpoint that is not there.
     """
     parsed = ModelSpec.parse(spec) if isinstance(spec, str) else spec
     return _card(source_for(parsed), parsed)
@@ -204,6 +204,9 @@ def _card(source: Source, spec: ModelSpec) -> ModelCard:
         changes |= {"trained": False, "weights": ()}
     if spec.weights is not None:
         path = spec.weights
+        # a checkpoint of TensorFlow is named by what its files begin with
+        if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
+            raise InputError(f"{spec.text}: there is no weights file {path}; check weights=. Nothing was run")
         several = isinstance(source, WeightReadingSource)  # known by their content
         form = "safetensors" if path.suffix == ".safetensors" else None if several else "torch"
         size = path.stat().st_size if path.is_file() else None
