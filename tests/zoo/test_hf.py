@@ -338,6 +338,7 @@ def test_a_folder_that_names_code_for_a_known_type_needs_none(vit, tmp_path):
     assert load(f"hf:{tmp_path}").weights_digest == load(f"hf:{vit}").weights_digest
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 def test_a_pickle_with_code_is_refused_and_not_run(vit, tmp_path):
     class Evil:
         def __reduce__(self):
@@ -345,9 +346,15 @@ def test_a_pickle_with_code_is_refused_and_not_run(vit, tmp_path):
 
     (tmp_path / "config.json").write_bytes((vit / "config.json").read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"vit": Evil()}))
-    with pytest.raises(ModelError, match="cannot be built"):
+    with pytest.raises(ModelError, match=r"a file of its weights wants to run code") as caught:
         load(f"hf:{tmp_path}")
     assert not (tmp_path / "trace").exists()
+    assert "weights_only" not in str(caught.value)
+    torch.save(
+        made("ViTForImageClassification", transformers.ViTConfig(**SMALL)), tmp_path / "pytorch_model.bin"
+    )
+    with pytest.raises(ModelError, match=r"more than arrays and plain values \(transformers\.models\.vit\."):
+        load(f"hf:{tmp_path}")
 
 
 def test_weights_that_would_be_left_random_are_an_error(vit, tmp_path):

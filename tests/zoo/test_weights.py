@@ -85,10 +85,14 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, save):
 
 
 def test_files_that_are_no_checkpoints(tmp_path):
-    for name, content in (("w.pt", b""), ("w2.pt", b"<html>"), ("w.safetensors", b"\x00" * 20)):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ModelError, match=r"wants to run code, or is no pickle|no readable checkpoint"):
-            read_state_dict(tmp_path / name, model="m")
+    texts = (b"", b"<html>", b"hello world", b"c", b"torch==2.6\n", b"\n", b"\xef\xbb\xbfname,value\n")
+    for content in texts:  # some of them begin as a pickle may, and fail in many ways
+        (tmp_path / "w.pt").write_bytes(content)
+        with pytest.raises(ModelError, match=r"^m: \S+w\.pt is no checkpoint: it is neither safetensors nor"):
+            read_state_dict(tmp_path / "w.pt", model="m")
+    (tmp_path / "w.safetensors").write_bytes(b"\x00" * 20)
+    with pytest.raises(ModelError, match="no readable checkpoint"):
+        read_state_dict(tmp_path / "w.safetensors", model="m")
     with pytest.raises(ModelError, match="there is no weights file"):
         read_state_dict(tmp_path / "absent.pt", model="m")
     with pytest.raises(ModelError, match="there is no weights file"):
@@ -98,6 +102,48 @@ def test_files_that_are_no_checkpoints(tmp_path):
     for name in ("w3.pt", "w4.pt"):
         with pytest.raises(ModelError, match="holds no state dict"):
             read_state_dict(tmp_path / name, model="m")
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickled_network_is_refused_in_our_own_words(tmp_path, zipped):
+    class Net(nn.Sequential):
+        pass
+
+    Net.__qualname__ = "Net"
+    globals()["Net"] = Net  # where pickle looks for it
+    torch.save(Net(nn.Conv2d(3, 4, 3)), tmp_path / "full.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError) as caught:
+        read_state_dict(tmp_path / "full.pt", model="m")
+    assert str(caught.value) == (
+        f"m: {tmp_path / 'full.pt'} wants to run code: it holds more than arrays and plain values "
+        f"({__name__}.Net). It was not read; where you trust it, save the weights alone: "
+        "torch.save(model.state_dict(), FILE), or as safetensors"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_torchscript_program_is_told_from_weights(tmp_path):
+    torch.jit.trace(net(), torch.zeros(1, 3, 8, 8)).save(tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"w\.pt is a TorchScript program; save the weights alone"):
+        read_state_dict(tmp_path / "w.pt", model="m")
+
+
+@given(place=st.integers(2, 400), byte=st.integers(0, 255))
+@settings(max_examples=50, deadline=None)
+def test_whatever_a_damaged_pickle_raises_is_one_line_of_ours(tmp_path_factory, place, byte):
+    path = tmp_path_factory.getbasetemp() / "bent.pt"
+    torch.save(net().state_dict(), path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[place] = byte
+    path.write_bytes(content)
+    said = ""
+    try:
+        read_state_dict(path, model="m")
+    except ModelError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert "weights_only" not in said
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

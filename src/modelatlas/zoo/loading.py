@@ -1,5 +1,6 @@
 """From a spec to a card, and to a network that is ready to be charted."""
 
+import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from modelatlas.zoo.source import (
     source_for,
 )
 from modelatlas.zoo.spec import ModelSpec
-from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, weights_digest
+from modelatlas.zoo.weights import check_finite, load_into, read_state_dict, refusal, weights_digest
 
 __all__ = ["LoadedModel", "architecture", "card", "fetch_weights", "load"]
 
@@ -174,6 +175,8 @@ def _build(source: Source, spec: ModelSpec, *, trust_code: bool, pretrained: boo
             module = source.build(spec, pretrained=pretrained)
     except ModelAtlasError:
         raise
+    except pickle.UnpicklingError as error:  # of a library that reads weights itself
+        raise ModelError(spec.text, f"a file of its weights {refusal(error)}") from error
     except (Exception, SystemExit) as error:
         # whatever a library or the user's factory raises, a script's sys.exit() too; the run goes on without
         raise ModelError(spec.text, f"cannot be built: {in_words(error)}") from error

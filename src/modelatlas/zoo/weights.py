@@ -2,19 +2,19 @@
 
 import hashlib
 import pickle
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from modelatlas.errors import ModelError
+from modelatlas.errors import ModelError, one_line
 
-__all__ = ["check_finite", "load_into", "read_state_dict", "weights_digest", "without_wrappers"]
+__all__ = ["check_finite", "load_into", "read_state_dict", "refusal", "weights_digest", "without_wrappers"]
 
 _WRAPPERS: Final = (
     "state_dict",
@@ -27,6 +27,9 @@ _WRAPPERS: Final = (
     "params",
 )
 _PREFIXES: Final = ("module.", "_orig_mod.", "model.")
+_NO_CHECKPOINT: Final = (
+    "is no checkpoint: it is neither safetensors nor what torch.save writes; give the file of the weights"
+)
 
 
 def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
@@ -41,13 +44,14 @@ def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
         No such file, not a checkpoint, damaged, or a pickle that wants to run code.
     """
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path, model)
+        content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except FileNotFoundError as error:
         raise ModelError(model, f"there is no weights file {path}; check weights=") from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(
-            model, f"{path} is no readable checkpoint ({_first_line(error)}); save it again"
-        ) from error
+    except pickle.UnpicklingError as error:
+        told = refusal(error) if _is_of_torch(path) else _NO_CHECKPOINT
+        raise ModelError(model, f"{path} {told}") from error
+    except Exception as error:  # whatever safetensors raises, and the opcodes that any bytes may look like
+        raise ModelError(model, f"{path} {_unreadable(path, error)}") from error
     state = _unwrap(content)
     if state is None:
         raise ModelError(
@@ -126,17 +130,34 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _torch_load(path: Path, model: str) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read ends in an error
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            model,
-            f"{path} wants to run code, or is no pickle ({_first_line(error)}); it was not read. "
-            "Save the weights alone (torch.save(model.state_dict(), ...), safetensors) where you trust it",
-        ) from error
+def refusal(error: pickle.UnpicklingError) -> str:
+    """Say in our words why a pickle was not read; torch's are advice to read it all the same."""
+    named = re.search(r"GLOBAL (\w[\w.]*\w) (was|whose) ", str(error))
+    what = f": it holds more than arrays and plain values ({named[1]})" if named else ", or is damaged"
+    return (
+        f"wants to run code{what}. It was not read; where you trust it, save the weights alone: "
+        "torch.save(model.state_dict(), FILE), or as safetensors"
+    )
+
+
+def _torch_load(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read ends in an error
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether it begins as what torch.save writes: a zip archive, before version 1.6 a pickle."""
+    with path.open("rb") as stream:
+        return stream.read(4).startswith((b"PK", b"\x80"))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if path.is_file() and path.suffix != ".safetensors" and not _is_of_torch(path):
+        return _NO_CHECKPOINT
+    if "TorchScript" in str(error):
+        return "is a TorchScript program; save the weights alone: torch.save(model.state_dict(), FILE)"
+    return f"is no readable checkpoint ({_first_line(error)}); save it again"
 
 
 def _unwrap(content: Any) -> dict[str, Tensor] | None:
@@ -199,6 +220,6 @@ def _what_differs(missing: list[str], foreign: list[str], misfits: list[str]) ->
     return "; ".join(told) + ". Is it the checkpoint of another architecture or number of classes?"
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]
+    return one_line((lines or [type(error).__name__])[0])[:200]
