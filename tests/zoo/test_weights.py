@@ -1,7 +1,10 @@
 """Checkpoints: read without running code, put in strictly, digested by content."""
 
+import argparse
+import datetime
 import os
 import pickle
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -46,6 +49,18 @@ def test_weights_survive_the_way_through_a_file(tmp_path, suffix):
         lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
         lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
         lambda state: {"state_dict": {f"model.module.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {f"backbone.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"model": {f"module.encoder.net.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {"model_ema": state, "epoch": 3},
+        lambda state: {"student": {"state_dict": state}, "best": torch.tensor(0.5)},
+        lambda state: {"generator": state, "optimizer": {"state": {0: {"step": torch.zeros(1)}}}},
+        lambda state: {
+            "model": state,
+            "args": argparse.Namespace(lr=0.1, data=Path("data"), scores=np.zeros(3)),
+            "out": PurePosixPath("runs"),
+            "best": np.float64(0.5),
+            "epoch": np.int64(3),
+        },
         lambda state: {f"module.{name}" if name < "1" else name: tensor for name, tensor in state.items()},
         lambda state: {
             name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")
@@ -61,6 +76,51 @@ def test_common_wrappings_of_a_state_dict(tmp_path, wrap):
     load_into(other, read_state_dict(path, model="m"), model="m", path=path)
     for ours, theirs in zip(other.parameters(), net(1).parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_of_several_state_dicts_none_is_guessed(tmp_path):
+    state = net(1).state_dict()
+    path = put({"student": state, "teacher": state, "epoch": 3}, tmp_path / "w.pt")
+    with pytest.raises(
+        ModelError,
+        match=r"holds several state dicts \(student, teacher\): .* torch\.save\(checkpoint\['student'\]",
+    ):
+        read_state_dict(path, model="m")
+    path = put({"model": state, "model_ema": net(2).state_dict()}, tmp_path / "w.pt")  # a name of old
+    other = net(3)
+    load_into(other, read_state_dict(path, model="m"), model="m", path=path)
+    assert weights_digest(other) == weights_digest(net(1))
+
+
+def test_what_lies_beside_the_weights_is_not_made(tmp_path):
+    """A class of that name is asked for nothing; any other is named, and nothing is read."""
+    path = put(
+        {"model": net().state_dict(), "args": argparse.Namespace(when=datetime.date(2026, 1, 1))},
+        tmp_path / "w.pt",
+    )
+    with pytest.raises(ModelError, match=r"more than arrays and plain values \(datetime\.date\)"):
+        read_state_dict(path, model="m")
+    before = set(torch.serialization.get_safe_globals())
+    read_state_dict(put({"model": net().state_dict(), "args": argparse.Namespace(a=1)}, path), model="m")
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_a_prefix_is_taken_off_only_where_all_names_have_it(tmp_path):
+    state = {f"backbone.{name}": tensor for name, tensor in net(1).state_dict().items()}
+    with pytest.raises(ModelError, match="does not fit the network"):
+        load_into(net(), state | {"projector.weight": torch.zeros(1)}, model="m", path=tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "encoder."])
+def test_a_checkpoint_without_its_head_is_told_how_to_go_on(tmp_path, prefix):
+    state = {f"{prefix}{name}": tensor for name, tensor in net().state_dict().items() if name[0] != "3"}
+    with pytest.raises(
+        ModelError, match=r"lacks the network's last layers \(3\.bias, 3\.weight\) and has all else"
+    ):
+        load_into(net(), state, model="m", path=tmp_path / "w.pt")
+    first = {name: tensor for name, tensor in net().state_dict().items() if name[0] != "0"}
+    with pytest.raises(ModelError, match=r"2 names missing \(first: '0\.bias'\)"):
+        load_into(net(), first, model="m", path=tmp_path / "w.pt")
 
 
 class Evil:

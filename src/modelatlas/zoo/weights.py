@@ -4,7 +4,8 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,20 @@ _WRAPPERS: Final = (
     "params_ema",
     "params",
 )
+_BESIDE: Final = (
+    "argparse.Namespace",
+    *(
+        f"{module}.{kind}Path"
+        for module in ("pathlib", "pathlib._local")  # the latter as Python 3.13 writes it
+        for kind in ("Posix", "PurePosix", "Windows", "PureWindows")
+    ),
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+"""What trainers keep beside the weights: settings, paths, scores."""
 _PREFIXES: Final = ("module.", "_orig_mod.", "model.")
+_HEAD: Final = 8  # tensors: the classifier of a VGG has six
 _NO_CHECKPOINT: Final = (
     "is no checkpoint: it is neither safetensors nor what torch.save writes; give the file of the weights"
 )
@@ -35,13 +49,13 @@ _NO_CHECKPOINT: Final = (
 def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
     """Tensors by name from a safetensors file or a torch checkpoint that holds nothing but plain data.
 
-    A state dict inside a checkpoint (`state_dict`, `model`, ...) is found; prefixes that all names share
-    (`module.`) stay, `load_into` tries without them.
+    A state dict inside a checkpoint (`state_dict`, `model`, ..., or the only one that there is) is found;
+    prefixes that all names share (`module.`) stay, `load_into` tries without them.
 
     Raises
     ------
     ModelError
-        No such file, not a checkpoint, damaged, or a pickle that wants to run code.
+        No such file, not a checkpoint, damaged, several state dicts, or a pickle that wants to run code.
     """
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
@@ -52,21 +66,28 @@ def read_state_dict(path: Path, *, model: str) -> dict[str, Tensor]:
         raise ModelError(model, f"{path} {told}") from error
     except Exception as error:  # whatever safetensors raises, and the opcodes that any bytes may look like
         raise ModelError(model, f"{path} {_unreadable(path, error)}") from error
-    state = _unwrap(content)
-    if state is None:
+    states = _state_dicts(content)
+    if len(states) > 1:
+        raise ModelError(
+            model,
+            f"{path} holds several state dicts ({', '.join(states)}): save the one that you mean alone, as "
+            f"in torch.save(checkpoint[{next(iter(states))!r}], FILE)",
+        )
+    if not states:
         raise ModelError(
             model,
             f"{path} holds no state dict (names to tensors): save model.state_dict() "
             "with torch.save or as safetensors",
         )
-    return state
+    return next(iter(states.values()))
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, path: Path) -> None:
     """Put a state dict into a network; every name and shape must fit, but for the number of outputs.
 
-    Names may carry what wrappers add (`module.`, `_orig_mod.`, `model.`), or lack it. A last layer that
-    differs in its number of outputs alone (an own head: other classes) is made as the checkpoint has it.
+    Names may carry what wrappers add (`module.`, `_orig_mod.`, `model.`), or lack it; also any prefix that
+    all of them share (`backbone.`). A last layer that differs in its number of outputs alone (an own head:
+    other classes) is made as the checkpoint has it.
 
     Raises
     ------
@@ -78,12 +99,19 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, pat
     needed = {name for name in own if not name.endswith("num_batches_tracked")}
     # the naming that leaves least over on both sides; the names as they are first
     candidate = min(
-        _namings(state), key=lambda names: len(needed - names.keys()) + len(names.keys() - own.keys())
+        _namings(state, own), key=lambda names: len(needed - names.keys()) + len(names.keys() - own.keys())
     )
     missing, foreign = sorted(needed - candidate.keys()), sorted(candidate.keys() - own.keys())
     misfits = [name for name in candidate if name in own and candidate[name].shape != own[name].shape]
     heads = _resized_heads(module, candidate, misfits)
     misfits = [name for name in misfits if name.rpartition(".")[0] not in heads]
+    if missing and not (foreign or misfits) and _is_head(missing, [name for name in own if name in needed]):
+        raise ModelError(
+            model,
+            f"{path} lacks the network's last layers ({', '.join(missing)}) and has all else: it has no "
+            "head. Give the checkpoint with it; or a python: spec whose function makes the network "
+            "without it (as timm.create_model(..., num_classes=0) does), with these weights",
+        )
     if missing or foreign or misfits:
         raise ModelError(
             model, f"{path} does not fit the network: {_what_differs(missing, foreign, misfits)}"
@@ -94,7 +122,7 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], *, model: str, pat
 
 
 def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take away the prefixes that all names carry, as wrappers of a network add them."""
+    """Take away the wrappers' prefixes that all names carry."""
     bare = dict(state)
     while bare and (
         prefix := next((one for one in _PREFIXES if all(name.startswith(one) for name in bare)), None)
@@ -143,7 +171,22 @@ def refusal(error: pickle.UnpicklingError) -> str:
 def _torch_load(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read ends in an error
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([_stand_in(name) for name in _BESIDE]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _Beside:
+    """Stands for what a checkpoint holds beside the weights: takes everything, keeps and does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+def _stand_in(name: str) -> type[_Beside]:
+    """Make a class that a pickle finds under this name: what really has the name is not called."""
+    module, _, last = name.rpartition(".")
+    return type(last, (_Beside,), {"__module__": module})
 
 
 def _is_of_torch(path: Path) -> bool:
@@ -160,6 +203,16 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"is no readable checkpoint ({_first_line(error)}); save it again"
 
 
+def _state_dicts(content: Any) -> dict[str, dict[str, Tensor]]:
+    """Find the state dict under a name of old (by no key), else all that there are, by their keys."""
+    if not isinstance(content, Mapping):
+        return {}
+    if (state := _unwrap(content)) is not None:
+        return {"": state}
+    inner = {str(key): _unwrap(value) for key, value in content.items()}
+    return {key: state for key, state in inner.items() if state is not None}
+
+
 def _unwrap(content: Any) -> dict[str, Tensor] | None:
     for _ in range(3):
         if not isinstance(content, Mapping):
@@ -174,13 +227,39 @@ def _unwrap(content: Any) -> dict[str, Tensor] | None:
     return None
 
 
-def _namings(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Yield a state dict under its own names, without each wrapper's prefix, and with ours."""
+def _namings(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yield a state dict under its own names, without each prefix of a wrapper or of all, and with ours."""
     yield dict(state)
     yield (bare := without_wrappers(state))
     for prefix in _PREFIXES:  # carried by some names only
         yield {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     yield {f"model.{name}": tensor for name, tensor in bare.items()}
+    if shared := _shared_prefix(own):
+        yield {f"{shared}{name}": tensor for name, tensor in bare.items()}
+    shared = _shared_prefix(state)
+    while shared:  # part by part: encoder.net. is without encoder. first
+        first = shared[: shared.index(".") + 1]
+        shared = shared.removeprefix(first)
+        state = {name.removeprefix(first): tensor for name, tensor in state.items()}
+        yield dict(state)
+
+
+def _shared_prefix(names: Iterable[str]) -> str:
+    """Give the parts that all names begin with, each with its dot; the last part of a name is its own."""
+    columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    return "".join(f"{parts[0]}." for parts in takewhile(lambda parts: len(set(parts)) == 1, columns))
+
+
+def _is_head(missing: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether what is missing are whole layers at the end of a network, and not much."""
+    return (
+        set(order[-len(missing) :]) == set(missing)
+        and len(missing) <= min(_HEAD, len(order) // 2)
+        and not (
+            {name.rpartition(".")[0] for name in missing}
+            & {name.rpartition(".")[0] for name in order[: -len(missing)]}
+        )
+    )
 
 
 def _resized_heads(module: nn.Module, state: Mapping[str, Tensor], misfits: Sequence[str]) -> dict[str, int]:
