@@ -129,13 +129,6 @@ def starving() -> Any:
     return odd(before=eat)
 
 
-def exiting() -> Any:
-    def leave(x: Tensor) -> None:
-        sys.exit("no such GPU")
-
-    return odd(before=leave)
-
-
 def unprintable() -> Any:
     raise ValueError("cannot read mod\udce9le.pt")
 
