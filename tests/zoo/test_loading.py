@@ -52,6 +52,7 @@ def nan():
     return net
 
 number = 3
+net = nn.Identity()
 """
 
 
@@ -112,6 +113,7 @@ def test_the_search_path_is_left_as_it_was(nets):
         ("nan", ModelError, "weights contain NaN or infinity in '0.bias'"),
         ("absent", InputError, "my_nets has no callable 'absent'"),
         ("number", InputError, "my_nets has no callable 'number'"),
+        ("net", InputError, r"my_nets\.net is a network, not what makes one; .*`def make\(\): return net`"),
         ("small?size=big", InputError, "size=big is no number of pixels"),
         ("small?layer=9", InputError, "no layer '9' in it; `modelatlas zoo layers 'python:my_nets:small'`"),
     ],

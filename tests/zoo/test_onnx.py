@@ -200,6 +200,32 @@ def test_a_graph_for_one_image_alone_is_refused(tmp_path):
         load(f"onnx:{path}")
 
 
+def with_another_input(graph) -> None:
+    graph.input.append(onnx.helper.make_tensor_value_info("scale", onnx.TensorProto.FLOAT, [1]))
+    graph.node.append(onnx.helper.make_node("Mul", ["made", "scale"], ["scaled"]))
+    graph.output[0].name = "scaled"
+
+
+def test_a_graph_of_two_inputs_names_them(file, tmp_path):
+    path = rewrite(file, tmp_path / "m.onnx", with_another_input)
+    with pytest.raises(
+        InputError, match=r"the graph has 2 inputs \(images, scale\), and only networks of one"
+    ):
+        load(f"onnx:{path}")
+    cut = load(f"onnx:{path}?output=made")  # before the other one is read
+    assert cut.weights_digest == load(f"onnx:{file}").weights_digest
+
+    def swapped(graph):
+        with_another_input(graph)
+        first, second = graph.input
+        both = [onnx.ValueInfoProto.FromString(one.SerializeToString()) for one in (second, first)]
+        del graph.input[:]
+        graph.input.extend(both)
+
+    with pytest.raises(InputError, match=r"its input 'scale' \(others: images\) is \[1\], not a batch"):
+        load(f"onnx:{rewrite(file, tmp_path / 'n.onnx', swapped)}")
+
+
 @pytest.mark.parametrize("shape", [["n", 5, 96, 96], ["n", 3, 96], [3, 96, 96]])
 def test_an_input_that_is_no_image(file, tmp_path, shape):
     def change(graph):

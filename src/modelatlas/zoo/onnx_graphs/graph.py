@@ -60,6 +60,12 @@ class OnnxGraph(nn.Module):
             for step, (_, inputs, _) in enumerate(self._plan)
         ]
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Names of the tensors that it reads and no node of it makes: its input, and others of the file."""
+        made = {name for _, _, outputs in self._plan for name in outputs}
+        return frozenset(name for _, inputs, _ in self._plan for name in inputs) - made
+
     def forward(self, images: Tensor) -> Any:
         """Evaluate; a tensor that no later node reads is let go."""
         BATCH.set(len(images))

@@ -74,8 +74,9 @@ def image_layout(file: GraphFile, *, model: str) -> tuple[bool, int, int | None,
             return True, shape[3], shape[1], shape[2]
         if shape[1] is None and shape[3] is None:
             return False, 3, shape[2], shape[3]
+    beside = f" (others: {', '.join(file.others)})" if file.others else ""
     raise InputError(
-        f"{model}: its input {file.source!r} is {list(shape)}, not a batch of RGB or grey images "
+        f"{model}: its input {file.source!r}{beside} is {list(shape)}, not a batch of RGB or grey images "
         "([N, C, H, W] or [N, H, W, C])"
     )
 

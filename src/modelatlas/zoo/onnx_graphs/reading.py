@@ -26,6 +26,8 @@ class GraphFile:
         Name and shape of the (first) input; None for an axis that is free.
     outputs
         Names of the outputs.
+    others
+        Names of the inputs but the first.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class GraphFile:
     source: str
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path, *, model: str, extra: str = "onnx") -> "GraphFile":
@@ -84,6 +87,7 @@ class GraphFile:
             source=inputs[0].name,
             shape=shape,
             outputs=tuple(item.name for item in graph.output),
+            others=tuple(item.name for item in inputs[1:]),
         )
 
     def network(self, outputs: Sequence[str], *, model: str) -> OnnxGraph:

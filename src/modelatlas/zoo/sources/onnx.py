@@ -52,7 +52,14 @@ class OnnxSource:
                 f"{preprocess.height} x {preprocess.width}; leave it out"
             )
         outputs = [spec.options["output"]] if "output" in spec.options else list(file.outputs)
-        network = ImageGraph(file.network(outputs, model=spec.text), channels_last=channels_last)
+        graph = file.network(outputs, model=spec.text)
+        if needed := [name for name in file.others if name in graph.reads]:
+            inputs = ", ".join([file.source, *needed])
+            raise InputError(
+                f"{spec.text}: the graph has {1 + len(needed)} inputs ({inputs}), and only networks of one "
+                "image can be charted; export it with the others as constants, or cut it (output=NAME)"
+            )
+        network = ImageGraph(graph, channels_last=channels_last)
         network.eval()
         network.check_batches((channels, preprocess.height, preprocess.width), model=spec.text)
         network.preprocess = preprocess  # type: ignore[assignment]

@@ -54,6 +54,11 @@ class PythonSource:
                     "run from the folder that holds it, or install it"
                 ) from error
         factory = getattr(module, factory_name, None)
+        if isinstance(factory, nn.Module):  # which is callable too
+            raise InputError(
+                f"{spec.text}: {module_name}.{factory_name} is a network, not what makes one; name a "
+                f"function without arguments, as in `def make(): return {factory_name}`"
+            )
         if not callable(factory):
             raise InputError(f"{spec.text}: {module_name} has no callable {factory_name!r}")
         made = factory()
