@@ -101,7 +101,7 @@ def test_what_does_not_pass_says_why_on_the_page(sweep):
     good = result()["rows"][0] | {"alive": dict.fromkeys(dead, 4), "budget_error": 1e-16}
     assert sweep.verdict(good) == ""
     assert sweep.verdict(good | {"alive": dead, "alive_redrawn": dead}) == "maps alive: epsilon-lrp 1 of 4"
-    assert sweep.verdict(good | {"budget_error": 3e-4}) == "budget error 3e-04"
+    assert sweep.verdict(good | {"budget_error": 3e-4}) == "budget error 3e-04 with 6e-03 at the pixels"
     broken = good | {"error": "ValueError: a|b", "model": "odd"}
     text = sweep.page(result() | {"rows": [good, broken]})
     assert "1 of 2 pass" in text
