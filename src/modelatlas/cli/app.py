@@ -3,6 +3,7 @@
 Status 0 done, 1 failed, 2 wrong usage or input (nothing was run or written), 130 interrupted.
 """
 
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, cast
@@ -21,7 +22,7 @@ from modelatlas.cli.rank import rank
 from modelatlas.cli.report import report
 from modelatlas.errors import ModelAtlasError
 
-__all__ = ["app", "run"]
+__all__ = ["app", "main", "run"]
 
 app = group("Which pretrained models are close to which, and which to start from: no labels, no training.")
 
@@ -75,3 +76,8 @@ def run(arguments: Sequence[str]) -> int:
         render.error(f"{type(problem).__name__}: {problem} (a bug? `--verbose` shows where)")
         return 1
     return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process and end it; `start` is what the `modelatlas` command calls."""
+    sys.exit(run(sys.argv[1:]))

@@ -9,11 +9,10 @@ __all__ = ["main"]
 def main() -> None:
     """Load the commands, and run the one asked for."""
     try:
-        from modelatlas.cli.app import run
+        from modelatlas.cli import app
 
-        status = run(sys.argv[1:])
+        app.main()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.stderr.flush()
         os._exit(130)  # a second Ctrl-C while Python cleans up would be a traceback again
-    sys.exit(status)
