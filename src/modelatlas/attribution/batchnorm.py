@@ -15,19 +15,13 @@ from typing import Any, Final
 from torch import Tensor
 
 from modelatlas.attribution.nonlinear import node_name
+from modelatlas.attribution.steps import names, nodes_behind
 
 __all__ = ["BATCH_NORMS", "guard_batch_norm", "of_its_input", "per_channel", "scale_of"]
 
 # Which one runs depends on the device: cuDNN's on CUDA, MIOpen's on ROCm; the last two in exported graphs.
-BATCH_NORMS: Final = frozenset(
-    f"{name}Backward"
-    for name in (
-        "CudnnBatchNorm",
-        "MiopenBatchNorm",
-        "NativeBatchNorm",
-        "NativeBatchNormLegit",
-        "NativeBatchNormLegitNoTraining",
-    )
+BATCH_NORMS: Final = names(
+    "CudnnBatchNorm MiopenBatchNorm NativeBatchNorm NativeBatchNormLegit NativeBatchNormLegitNoTraining"
 )
 
 Grads = tuple[Tensor | None, ...]
@@ -36,15 +30,9 @@ Hook = Callable[[Grads, Grads], Grads | None]
 
 def guard_batch_norm(root: Any) -> None:
     """Correct the gradients of batch norms with one image in the graph behind the node `root`."""
-    seen = {root}
-    stack = [root]
-    while stack:
-        node = stack.pop()
+    for node in nodes_behind([root]):
         if node_name(node) == "NativeBatchNormBackward" and _is_single_map(node._input_metadata[0].shape):
             node.register_hook(_correction(node))
-        new = [source for source, _ in node.next_functions if source is not None and source not in seen]
-        seen.update(new)
-        stack.extend(new)
 
 
 def of_its_input(node: Any) -> bool:

@@ -10,7 +10,7 @@ puts back) is done.
 
 import random
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from modelatlas.attribution.compiled import refuse_scripted, uncompiled
 from modelatlas.attribution.hidden import HiddenPlaces
 from modelatlas.attribution.record import Recorder
 from modelatlas.attribution.recurrent import WithoutCudnn
+from modelatlas.attribution.steps import nodes_behind
 from modelatlas.errors import AttributionError
 
 __all__ = ["Tape", "all_tensors", "as_weights", "check_inputs", "first_tensor", "run_to_layer", "undisturbed"]
@@ -192,21 +193,9 @@ class _Catch:
         if len(self.found) == 1:
             return 0
         nodes = [units.grad_fn for units, _ in self.found]
-        used = _first_reached((tensor.grad_fn for tensor in all_tensors(output)), nodes)
-        return next((place for place, node in enumerate(nodes) if node in used), 0)
-
-
-def _first_reached(outputs: Iterable[Any], nodes: Sequence[Any]) -> set[Any]:
-    """Those of some graph nodes that outputs depend on by another way than through the other ones."""
-    stack = [node for node in outputs if node is not None]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        if node not in nodes:
-            sources = {source for source, _ in node.next_functions if source is not None}
-            stack.extend(sources - seen)
-            seen |= sources
-    return seen.intersection(nodes)
+        ends = [tensor.grad_fn for tensor in all_tensors(output) if tensor.grad_fn is not None]
+        reached = nodes_behind(ends, stop=nodes)  # by another way than through the other ones
+        return next((place for place, node in enumerate(nodes) if node in reached), 0)
 
 
 def _where_cut(model: nn.Module, leaf: Tensor) -> str:

@@ -1,6 +1,6 @@
 """How the modified backward pass crosses one node of an autograd graph: the vocabulary of the rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -20,6 +20,7 @@ __all__ = [
     "axis_of",
     "half",
     "names",
+    "nodes_behind",
     "plain",
     "source_of",
     "untraceable",
@@ -75,6 +76,19 @@ def axis_of(node: Any) -> int:
     """Axis that a node has kept; torch gives negative ones back as unsigned numbers."""
     axis = int(node._saved_dim)
     return axis - (1 << 64) if axis >= 1 << 63 else axis
+
+
+def nodes_behind(nodes: Iterable[Any], *, stop: Sequence[Any] = ()) -> set[Any]:
+    """Nodes of the graph that some depend on, these included; those of `stop` are not looked behind."""
+    stack = list(nodes)
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node not in stop:
+            sources = {source for source, _ in node.next_functions if source is not None}
+            stack.extend(sources - seen)
+            seen |= sources
+    return seen
 
 
 def source_of(node: Any, position: int) -> Edge:

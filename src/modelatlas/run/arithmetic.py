@@ -25,9 +25,8 @@ def choose_device(asked: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(asked)
-        if (
-            device.type == "cuda" and torch.cuda.is_available()
-        ):  # without a context, which the workers will have
+        # Without a context on the device: the workers will have theirs.
+        if device.type == "cuda" and torch.cuda.is_available():
             if (device.index or 0) >= torch.cuda.device_count():
                 raise RuntimeError(f"there are {torch.cuda.device_count()} CUDA devices")
         else:
