@@ -125,9 +125,7 @@ class Network:
             for network in (trial, self)
         )
         check = {
-            method: float(
-                np.mean([agreement(a[method][0], b[method][0]) for a, b in zip(ours, exact, strict=True)])
-            )
+            method: agreement(*(torch.cat([one[method][0] for one in found]) for found in (ours, exact)))
             for method in task.settings.methods
         }
         chosen = trial if min(check.values()) >= AGREEMENT else self
